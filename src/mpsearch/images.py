@@ -44,8 +44,8 @@ class Preprocess:
 
     height: int
     width: int
-    means: tuple[float, ...] | float = 0.0
-    scale: tuple[float, ...] | float = 255.0
+    means: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (255.0,)
     order: Literal["rgb", "bgr"] = "rgb"
 
     def __post_init__(self) -> None:
@@ -64,8 +64,8 @@ class Preprocess:
         return {
             "height": self.height,
             "width": self.width,
-            "means": list(_three("means", self.means)),
-            "scale": list(_three("scale", self.scale)),
+            "means": list(self.means),
+            "scale": list(self.scale),
             "order": self.order,
         }
 
@@ -78,15 +78,13 @@ class Preprocess:
         return batch
 
 
-def _three(key: str, value: tuple[float, ...] | float) -> tuple[float, float, float]:
-    values = tuple(value) if isinstance(value, Sequence) else (value,)
+def _three(key: str, values: tuple[float, ...]) -> tuple[float, ...]:
     if len(values) not in (1, 3) or not all(math.isfinite(v) for v in values):
-        raise ConfigError(f"preprocess: {key} {value!r} must be one finite number, or three")
-    a, b, c = values if len(values) == 3 else values * 3
-    return float(a), float(b), float(c)
+        raise ConfigError(f"preprocess: {key} {values!r} must be one finite number, or three")
+    return tuple(float(v) for v in (values if len(values) == 3 else tuple(values) * 3))
 
 
-def find(spec: str | Path, base: Path) -> tuple[Path, ...]:
+def find(spec: str | Path, base: Path = Path()) -> tuple[Path, ...]:
     """The photographs that ``spec`` names, relative to ``base``.
 
     ``spec`` is a folder (its images, sorted by name, folders inside not entered), a glob (sorted), one image, or
