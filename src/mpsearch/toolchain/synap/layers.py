@@ -1,0 +1,82 @@
+"""Layer ids from what a probe conversion leaves: ``quantization_info.yaml`` or ``quantization_entropy.txt``.
+
+SyNAP's ids are the OpTypes and names of the nodes that became the layer, joined, and a number:
+``Conv_Conv_0_212``, ``Sigmoid_Sigmoid_15_180_Mul_Mul_16_167`` (a number behind each), ``attach_Conv_Conv_212/out0_3``.
+They are not portable between builds of the engine (acuitylite names layers by tensor), so a map belongs to one model
+and one toolkit version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mpsearch.candidate import Candidate
+from mpsearch.graph.model import ModelGraph, output_unit
+
+_ID = re.compile(r"@(?P<id>.+?):(?:out\d+|weight|bias)(?=\W|$)")
+_INSERTED = re.compile(r"_acuity_mark_perm(_\d+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMap:
+    """Attributes:
+    ids: node name or output unit (by delivered tensor) -> layer id, where there is exactly one.
+    ambiguous: node or output unit -> the ids that could be meant.
+    missing: nodes and output units without any.
+    unused: ids that belong to no node, inserted layers left out.
+    """
+
+    ids: Mapping[str, str]
+    ambiguous: Mapping[str, tuple[str, ...]]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def read_ids(text: str) -> tuple[str, ...]:
+    """All layer ids in a quantization table or an entropy listing, in order, without ``@`` and tensor."""
+    return tuple(dict.fromkeys(match["id"] for line in text.splitlines() for match in _ID.finditer(line)))
+
+
+def read_map(text: str, graph: ModelGraph, candidate: Candidate) -> LayerMap:
+    """Which layer each node became.
+
+    Args:
+        text: of ``quantization_info.yaml`` or ``quantization_entropy.txt``.
+        candidate: with the cuts and dropped outputs of the probe conversion.
+    """
+    delivered = graph.delivered(candidate)
+    tensors = [tensor for several in delivered.values() for tensor in several]
+    patterns = {
+        node.name: re.compile(rf"(?:^|_\d+_){_part(node.op_type, node.name)}_\d+(?=_|$)")
+        for node in graph.nodes_behind(tensors)
+        if node.op_type != "BatchNormalization" or graph.unit_of[node.name] == node.name  # else it is folded away
+    }
+    for tensor in tensors:
+        node = graph.node[graph.producer[tensor]]
+        out = node.outputs.index(tensor)
+        patterns[output_unit(tensor)] = re.compile(rf"^attach_{_part(node.op_type, node.name)}/out{out}(?:_\d+)?$")
+    return _match(patterns, [i for i in read_ids(text) if not _INSERTED.search(i)])
+
+
+def _part(op_type: str, name: str) -> str:
+    return re.escape(f"{op_type}_{name}")
+
+
+def _match(patterns: Mapping[str, re.Pattern[str]], ids: Iterable[str]) -> LayerMap:
+    found: dict[str, list[str]] = {}
+    used: set[str] = set()
+    known = list(ids)
+    for name, pattern in patterns.items():
+        found[name] = [item for item in known if pattern.search(item)]
+        used.update(found[name])
+    for name, items in found.items():  # of Conv_1 and Conv_1_5 the id Conv_Conv_1_5_7 belongs to the longer name
+        longer = {item for other in found if other.startswith(f"{name}_") for item in found[other]}
+        found[name] = [item for item in items if item not in longer]
+    return LayerMap(
+        ids={name: items[0] for name, items in found.items() if len(items) == 1},
+        ambiguous={name: tuple(items) for name, items in found.items() if len(items) > 1},
+        missing=tuple(name for name, items in found.items() if not items),
+        unused=tuple(item for item in known if item not in used),
+    )

@@ -1,0 +1,79 @@
+"""The ``outputs:`` of a metafile as cuts and dropped outputs."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from mpsearch.graph.model import ModelGraph
+from mpsearch.toolchain.synap.yamlmap import Place
+
+_FIELDS = "name shape dequantize format security custom".split()
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What ``outputs:`` says. ``format`` is the first entry's."""
+
+    cuts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    dropped: tuple[str, ...] = ()
+    format: str = ""
+    dequantize: bool = False
+
+
+def read_outputs(place: Place | None, graph: ModelGraph) -> Outputs:
+    """Raises:
+    ConfigError: unknown fields or tensors, names for some outputs only, names out of the model's order.
+    """
+    entries = place.items("outputs") if place is not None else []
+    fields = [entry.mapping("an output", _FIELDS) for entry in entries]
+    if place is None or not entries:
+        return Outputs()
+    format_ = fields[0]["format"].text("format") if "format" in fields[0] else ""
+    dequantize = any(field["dequantize"].data is True for field in fields if "dequantize" in field)
+    names = [field["name"] for field in fields if "name" in field]
+    if not names:
+        if len(entries) > len(graph.outputs):
+            raise place.error(f"{len(entries)} outputs for a model with {len(graph.outputs)}")
+        return Outputs(format=format_, dequantize=dequantize)
+    if len(names) < len(entries):
+        missing = next(e for e, field in zip(entries, fields, strict=True) if "name" not in field)
+        raise missing.error("an output without a name: all have one, or none")
+    cuts, dropped = _assign(names, graph)
+    return Outputs(cuts, dropped, format_, dequantize)
+
+
+def _assign(names: list[Place], graph: ModelGraph) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], tuple[str, ...]]:
+    """Give each model output the run of names that stands for it, in the model's order."""
+    texts = [place.text("an output's name") for place in names]
+    cuts: list[tuple[str, tuple[str, ...]]] = []
+    dropped: list[str] = []
+    at = 0
+    for output in graph.outputs:
+        options = ((output,), *graph.cut_points.get(output, ()))
+        found = next((option for option in options if tuple(texts[at : at + len(option)]) == option), None)
+        if found is None:
+            dropped.append(output)
+            continue
+        at += len(found)
+        if found != (output,):
+            cuts.append((output, found))
+    if at < len(texts):
+        raise _unplaced(names[at], texts[at], graph)
+    return tuple(cuts), tuple(dropped)
+
+
+def _unplaced(place: Place, name: str, graph: ModelGraph) -> Exception:
+    usable = list(graph.outputs)
+    usable += [tensor for cuts in graph.cut_points.values() for cut in cuts for tensor in cut]
+    if name in usable:
+        return place.error(
+            f"output {name!r} is out of order, stands twice, or lacks the other tensors of its cut",
+            f"The toolkit wants outputs in the model's order: {', '.join(graph.outputs)}",
+        )
+    known = name in graph.tensors
+    close = difflib.get_close_matches(name, usable, n=1)
+    return place.error(
+        f"output {name!r} is {'no place where mpsearch can cut' if known else 'no tensor of the model'}",
+        (f"Nearest: {close[0]!r}. " if close else "") + f"Usable: {', '.join(dict.fromkeys(usable))}",
+    )

@@ -1,0 +1,118 @@
+"""A metafile, written by hand or by us, as a candidate: what ``mpsearch eval METAFILE`` scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mpsearch.candidate import Candidate
+from mpsearch.errors import ConfigError
+from mpsearch.graph.model import ModelGraph
+from mpsearch.toolchain.synap import rules
+from mpsearch.toolchain.synap.metafile import MetafileIO
+from mpsearch.toolchain.synap.outputs import read_outputs
+from mpsearch.toolchain.synap.typemap import Quantization
+from mpsearch.toolchain.synap.yamlmap import Place, load
+
+_TOP = (
+    "optimize data_layout input_format output_format denormalize_outputs dequantize_outputs inputs outputs "
+    "quantization security custom delegate"
+).split()
+_INPUT = "name shape means scale format security custom preprocess".split()
+_QUANTIZATION = "dataset scheme data_type mode algorithm options".split()
+_PREPROCESS = "type size crop".split()
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Attributes:
+    candidate: what is built.
+    io: the rest; ``output_format`` as it stands in the file, already adapted to its cuts.
+    notes: where the metafile does something that a candidate has no words for.
+    """
+
+    candidate: Candidate
+    io: MetafileIO
+    notes: tuple[str, ...] = ()
+
+
+def parse(
+    text: str, graph: ModelGraph, *, layer_ids: Mapping[str, str] | None = None, source: str = "metafile"
+) -> Parsed:
+    """Read a metafile for a model.
+
+    Args:
+        layer_ids: node name or output unit -> layer id, for entries that begin with ``@``.
+        source: the file's name, for messages.
+
+    Raises:
+        ConfigError: broken YAML; unknown fields, names or types; what the toolkit refuses or dies of; what cannot be
+            said as a candidate. With file and line.
+    """
+    top = load(text, source).mapping("the metafile", _TOP)
+    notes = [f"`{key}` is not simulated" for key in ("delegate", "security", "data_layout") if key in top]
+    io, preprocess = _input(top.get("inputs"))
+    outputs = read_outputs(top.get("outputs"), graph)
+    all_floats = any(key in top and top[key].data is True for key in ("dequantize_outputs", "denormalize_outputs"))
+    where = Candidate("float16", cuts=outputs.cuts, dropped=outputs.dropped, preprocess=preprocess)
+    candidate = where
+    dataset: tuple[str, ...] = ()
+    if (place := top.get("quantization")) is not None:
+        fields = place.mapping("quantization", _QUANTIZATION)
+        if dataset := _dataset(fields.get("dataset")):
+            if not ("inputs" in top and top["inputs"].data):
+                raise place.error("a dataset needs one entry under `inputs`", "Add `inputs:` with means and scale.")
+            quantization = Quantization(place, fields, graph, where, layer_ids, notes)
+            candidate = quantization.candidate()
+        else:
+            notes.append("no `dataset`: the toolkit silently leaves the model in float16, and so it is taken here")
+    if reasons := rules.illegal(graph, candidate):
+        raise ConfigError(f"{source}: {'; '.join(reasons)}")
+    io = replace(io, dataset=dataset, output_format=outputs.format, dequantize=outputs.dequantize or all_floats)
+    return Parsed(candidate, io, tuple(notes))
+
+
+def _input(place: Place | None) -> tuple[MetafileIO, str]:
+    entries = place.items("inputs") if place is not None else []
+    if len(entries) > 1:
+        raise entries[1].error("a second input; mpsearch reads single-input models")
+    fields = entries[0].mapping("an input", _INPUT) if entries else {}
+    if ("name" in fields) != ("shape" in fields):
+        raise entries[0].error("an input's name and shape only go together")
+    means, scale, name, format_ = (fields.get(key) for key in ("means", "scale", "name", "format"))
+    if scale is not None and not scale.number("scale"):
+        raise scale.error("scale 0: the toolkit divides by it")
+    io = MetafileIO(
+        means=means.numbers("means") if means else (),
+        scale=scale.number("scale") if scale else None,
+        input_format=format_.text("format") if format_ else "",
+        input_name=name.text("name") if name else "",
+        input_shape=tuple(int(size) for size in fields["shape"].numbers("shape")) if name else (),
+    )
+    return io, _preprocess(fields.get("preprocess"))
+
+
+def _preprocess(place: Place | None) -> str:
+    if place is None:
+        return "cpu"
+    fields = place.mapping("preprocess", _PREPROCESS)
+    if "type" not in fields or "size" not in fields:
+        raise place.error("preprocess needs `type` and `size` here", "e.g. {type: nv12, size: [1024, 768]}")
+    kind, size = fields["type"].text("type"), fields["size"].numbers("size")
+    if kind not in rules.PREPROCESSING or len(size) != 2:
+        raise place.error(
+            f"preprocess type {kind!r} with size {list(size)}",
+            f"Two numbers, and one of {', '.join(rules.PREPROCESSING)}",
+        )
+    return f"{kind}:{int(size[0])}x{int(size[1])}"
+
+
+def _dataset(place: Place | None) -> tuple[str, ...]:
+    if place is None or place.data is None:
+        return ()
+    globs = tuple(item.text("a dataset") for item in (place.data if isinstance(place.data, list) else [place]))
+    if len(globs) > 1:
+        raise place.error(f"{len(globs)} datasets for one model input")
+    if any(" " in item for item in globs):
+        raise place.error(f"dataset {globs[0]!r} has a space in it, which the toolkit refuses")
+    return globs

@@ -1,0 +1,82 @@
+"""What SyNAP's toolkit, its compiler or its NPU refuse, known before anything runs.
+
+Sources: the parser of SyNAP toolkit 3.2.0 for the shape of a map; compiles with acuitylite 6.33.0 for int16
+convolutions over per-channel int8 (``DFP INT16, SYMM PC INT8``). Refusals that only a compiler knows are not here:
+they are learnt.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from mpsearch.candidate import Candidate, DataType, Scheme
+from mpsearch.errors import ModelError
+from mpsearch.graph.model import ModelGraph, Role
+
+PREPROCESSING = ("yuv444", "yuv420", "nv12", "nv21", "gray", "rgb", "bgra", "rgb888p", "rgb888p3")
+"""Frame formats that the NPU can convert itself, as ``Candidate.preprocess`` ``"<format>:<width>x<height>"``."""
+
+_WEIGHTED = frozenset(("conv", "depthwise", "deconv", "gemm"))
+
+
+def illegal(graph: ModelGraph, candidate: Candidate) -> tuple[str, ...]:
+    """Why this candidate cannot be built with SyNAP; empty when nothing is known against it."""
+    reasons = [*_base(candidate), *_overrides(graph, candidate), *_preprocess(candidate)]
+    try:
+        delivered = graph.delivered(candidate)
+    except ModelError as error:
+        return (*reasons, error.message)
+    if not reasons:
+        reasons += _int16_per_channel(graph, candidate)
+    tensors = [tensor for several in delivered.values() for tensor in several]
+    reasons += [f"tensor {t} would be delivered twice" for t in dict.fromkeys(tensors) if tensors.count(t) > 1]
+    return tuple(reasons)
+
+
+def _base(candidate: Candidate) -> list[str]:
+    kinds = {candidate.base_type, *(kind for _, kind in candidate.overrides)}
+    narrow = sorted(str(kind) for kind in kinds if kind.bits == 8)
+    reasons = []
+    if len(narrow) > 1:
+        reasons.append(f"one map may have one 8-bit type, this has {' and '.join(narrow)}")
+    if candidate.base_type is DataType.FLOAT16 and candidate.overrides:
+        reasons.append(
+            "float16 as a base means no quantization at all, so no unit can have another type; "
+            "take an 8-bit or int16 base and give float16 to units"
+        )
+    return reasons
+
+
+def _overrides(graph: ModelGraph, candidate: Candidate) -> list[str]:
+    reasons = []
+    for name, kind in candidate.overrides:
+        unit = graph.unit.get(name)
+        if unit is None:
+            close = difflib.get_close_matches(name, graph.unit, n=1)
+            reasons.append(f"no unit {name!r}" + (f"; nearest: {close[0]!r}" if close else ""))
+        elif unit.role is Role.TRANSPARENT:
+            reasons.append(f"unit {name!r} only carries a type and cannot be given {kind}")
+    return reasons
+
+
+def _int16_per_channel(graph: ModelGraph, candidate: Candidate) -> list[str]:
+    if candidate.scheme is not Scheme.PER_CHANNEL:
+        return []
+    types = graph.assign(candidate)
+    return [
+        f"unit {unit.name!r} ({unit.kind}) cannot be int16 over per-channel int8: its weights stay per-channel, "
+        "which the compiler refuses (DFP INT16, SYMM PC INT8)"
+        for unit in graph.units
+        if unit.kind in _WEIGHTED and types.get(unit.name) is DataType.INT16
+    ]
+
+
+def _preprocess(candidate: Candidate) -> list[str]:
+    if candidate.preprocess == "cpu":
+        return []
+    kind, _, size = candidate.preprocess.partition(":")
+    if kind in PREPROCESSING and re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
+        return []
+    known = ", ".join(PREPROCESSING)
+    return [f"preprocess {candidate.preprocess!r} is not 'cpu' or '<format>:<width>x<height>' with one of {known}"]
