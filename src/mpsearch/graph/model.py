@@ -113,6 +113,7 @@ class ModelGraph:
     Attributes:
         digest: sha256 over the model with its external data.
         notes: what the reader changed or wondered about, for the user.
+        renamed: nodes whose name is not the file's own, so that no vendor tool knows it.
         reshaped: the input shape was set by the user and is not the file's own.
         cut_points: model output -> candidate cuts, nearest to the output first; each is a tuple of tensors that
             together stand for the output (several where a Concat was cut away).
@@ -129,6 +130,7 @@ class ModelGraph:
     cut_points: Mapping[str, tuple[tuple[str, ...], ...]]
     notes: tuple[str, ...] = ()
     reshaped: bool = False
+    renamed: frozenset[str] = frozenset()
 
     @cached_property
     def node(self) -> Mapping[str, Node]:

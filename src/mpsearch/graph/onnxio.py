@@ -68,27 +68,22 @@ def _set_input_shape(model: onnx.ModelProto, path: Path, shape: Sequence[int]) -
         output.type.tensor_type.ClearField("shape")
 
 
-def rename_nodes(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Give nameless and repeated nodes a unique name, in place; returns what was changed, for the user."""
+def rename_nodes(model: onnx.ModelProto) -> dict[str, str]:
+    """Give nameless and repeated nodes a unique name, in place; returns new name -> old name ("" for none)."""
     seen: set[str] = set()
     taken = {node.name for node in model.graph.node}
-    missing = repeated = 0
+    renamed: dict[str, str] = {}
     for index, node in enumerate(model.graph.node):
         if node.name and node.name not in seen:
             seen.add(node.name)
             continue
-        missing, repeated = missing + (not node.name), repeated + bool(node.name)
         name = f"{node.name or node.op_type}_{index}"
         while name in taken or name in seen:
             name += "_"
+        renamed[name] = node.name
         node.name = name
         seen.add(name)
-    notes = []
-    if missing:
-        notes.append(f"{missing} node(s) had no name and were given one (operator type and position)")
-    if repeated:
-        notes.append(f"{repeated} node(s) shared a name with another and were renamed")
-    return tuple(notes)
+    return renamed
 
 
 def digest(model: onnx.ModelProto) -> str:

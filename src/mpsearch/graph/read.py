@@ -36,7 +36,8 @@ def read(path: Path, *, input_shape: Sequence[int] | None = None) -> ModelGraph:
     """
     path = Path(path)
     model = onnxio.load(path)
-    notes = list(onnxio.rename_nodes(onnx.load(str(path), load_external_data=False)))
+    renamed = onnxio.rename_nodes(onnx.load(str(path), load_external_data=False))
+    notes = _rename_notes(renamed)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     graph_input = _single_input(model, path, constants)
     _refuse_operators(model, path)
@@ -61,8 +62,19 @@ def read(path: Path, *, input_shape: Sequence[int] | None = None) -> ModelGraph:
         outputs=outputs,
         cut_points=cut_points(live, outputs),
         notes=tuple(notes),
+        renamed=frozenset(renamed),
         reshaped=input_shape is not None,
     )
+
+
+def _rename_notes(renamed: Mapping[str, str]) -> list[str]:
+    nameless = sum(not old for old in renamed.values())
+    notes = []
+    if nameless:
+        notes.append(f"{nameless} node(s) had no name and were given one (operator type and position)")
+    if len(renamed) > nameless:
+        notes.append(f"{len(renamed) - nameless} node(s) shared a name with another and were renamed")
+    return notes
 
 
 def _single_input(model: onnx.ModelProto, path: Path, constants: Mapping[str, Any]) -> onnx.ValueInfoProto:

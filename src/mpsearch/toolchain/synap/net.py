@@ -146,7 +146,7 @@ class _Builder:
         self._of.update(dict.fromkeys(nodes, index))
 
     def _keeps_name(self, first: Node, nodes: tuple[str, ...], unit: Unit) -> bool:
-        if not nameable(first.name) or first.name != unit.nodes[0]:
+        if first.name in self._graph.renamed or not nameable(first.name) or first.name != unit.nodes[0]:
             return False
         if first.op_type in _MAIN:
             return True
