@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mpsearch
-from mpsearch import canonical
+from mpsearch import canonical, quant
 from mpsearch.board import profile as profiles
 from mpsearch.board.cost import estimate
 from mpsearch.board.profile import Profile
@@ -25,6 +25,7 @@ from mpsearch.images import PhotoSet, Preprocess, find, overlap
 from mpsearch.quant.simulator import Simulator
 from mpsearch.scoring import decoders
 from mpsearch.scoring.landmarks import LandmarkScorer
+from mpsearch.scoring.reference import METRIC_VERSION
 from mpsearch.space.load import load as load_space
 from mpsearch.space.space import SearchSpace
 from mpsearch.toolchain.simulated import SimulatedToolchain
@@ -55,7 +56,7 @@ class Bench:
     def render(self, candidate: Candidate) -> Rendered:
         """The metafile and the exact convert line."""
         return render(
-            self.graph, candidate, self.io, target=self.profile.target, model_path=self.graph.path.name
+            self.graph, candidate, self.io, target=self.profile.name, model_path=self.graph.path.name
         )  # fmt: skip
 
 
@@ -142,9 +143,9 @@ def open_workbench(
         "search space": bench.space.digest,
         "decoder": canonical.digest({**study.decoder}),
         "face sizes": list(study.face_sizes or ()),
-        "board": bench.profile.digest,
-        "simulator": Simulator.VERSION,
-        "metric": LandmarkScorer.VERSION,
+        "board": canonical.digest(bench.profile.model_dump(mode="json")),
+        "simulator": quant.VERSION,
+        "metric": METRIC_VERSION,
     }
     return Workbench(
         **{name: getattr(bench, name) for name in bench.__dataclass_fields__},
@@ -168,17 +169,24 @@ def _preprocess(study: Study, graph: ModelGraph) -> Preprocess:
             f"{graph.path}: input {graph.inputs[0]!r} has shape {list(shape)}; photographs need [1, 3, height, width]",
             hint="Export the model with an NCHW input of three channels.",
         )
-    return Preprocess(shape[2], shape[3], study.input.means, study.input.scale, study.input.order)
+    scale = study.input.scale
+    scales = scale if isinstance(scale, tuple) else (scale,) * 3
+    return Preprocess(shape[2], shape[3], study.input.means, scales, study.input.order)
 
 
 def _metafile_io(study: Study) -> MetafileIO:
     scale = study.input.scale
+    if isinstance(scale, tuple) and len(set(scale)) > 1:
+        raise ConfigError(
+            f"{study.path}: input.scale: a SyNAP metafile has one scale for all channels, got {list(scale)}",
+            hint="Fold the channels' scales into the first convolution, or export with a single scale.",
+        )
     return MetafileIO(
         means=study.input.means,
         scale=scale[0] if isinstance(scale, tuple) else scale,
-        order=study.input.order,
+        input_format="bgr" if study.input.order == "bgr" else "",
         dataset=study.metafile.dataset,
-        format=study.metafile.format,
+        output_format=study.metafile.format or "",
         dequantize=study.metafile.dequantize,
     )
 

@@ -45,6 +45,9 @@ timings = st.builds(
     source=st.just("simulated"),
     board=names,
     parts_ms=st.dictionaries(names, positive, max_size=3),
+    interval_ms=st.none() | st.tuples(positive, positive),
+    correction=st.just(1.0) | positive,
+    conditions=st.dictionaries(names, names, max_size=2),
 )
 outcomes = st.builds(Measured, scores, timings, st.dictionaries(names, names, max_size=2)) | st.builds(
     Failed, names, names, names, st.booleans()
@@ -89,6 +92,23 @@ def test_the_median_is_what_sorting_says(samples: list[float]) -> None:
     below, above = sum(s <= median for s in samples), sum(s >= median for s in samples)
     assert below * 2 >= len(samples)
     assert above * 2 >= len(samples)
+
+
+@given(st.lists(positive, min_size=1, max_size=40), st.floats(0.01, 1))
+def test_a_percentile_is_a_sample_that_so_many_do_not_exceed(samples: list[float], share: float) -> None:
+    found = Timing(tuple(samples), "host", "b").percentile_ms(share)
+    assert found in samples
+    assert sum(s <= found for s in samples) >= share * len(samples) - 1e-6
+    assert sum(s < found for s in samples) < share * len(samples)
+
+
+@given(st.lists(positive, min_size=1, max_size=9), st.floats(0.5, 2))
+def test_a_correction_moves_median_and_percentile_and_leaves_the_samples(samples: list[float], factor: float) -> None:
+    plain = Timing(tuple(samples), "host", "b")
+    corrected = Timing(tuple(samples), "host", "b", correction=factor)
+    assert corrected.samples_ms == plain.samples_ms
+    assert corrected.median_ms == pytest.approx(plain.median_ms * factor)
+    assert corrected.percentile_ms(0.9) == pytest.approx(plain.percentile_ms(0.9) * factor)
 
 
 @pytest.mark.parametrize("samples", [(), (0.0,), (1.0, -1.0), (float("nan"),), (float("inf"),)])

@@ -19,8 +19,9 @@ def written(tmp_path: Path, **changes: object) -> Path:
     return path
 
 
-def test_both_boards_are_shipped_and_go_by_both_names() -> None:
-    assert profile.names() == ("vs640", "vs680")
+def test_the_boards_are_shipped_and_go_by_all_their_names() -> None:
+    assert profile.names() == ("rvc4", "vs640", "vs680")
+    assert (profile.load("rvc4").vendor, profile.load("vs680").vendor) == ("htp", "verisilicon")
     assert profile.load("sl1680") == profile.load("vs680") == profile.load("VS680")
     assert profile.load("sl1640").name == "vs640"
 
@@ -51,6 +52,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"fixed_mss": 1.0}, "unknown key 'fixed_mss' (nearest: 'fixed_ms')"),
+        ({"vendor": None}, "key 'vendor' is missing; one of verisilicon, htp"),
+        ({"vendor": "arm"}, "key 'vendor' is 'arm'"),
+        ({"vendor": "htp"}, "unknown key 'nn_cores'"),
         ({"dispatch_us": None}, "key 'dispatch_us' is missing"),
         ({"ddr_gbyte_per_s": -1.0}, "ddr_gbyte_per_s: Input should be greater than 0, got -1.0"),
         ({"fixed_ms": float("nan")}, "fixed_ms"),
@@ -71,3 +75,11 @@ def test_a_wrong_key_or_value_is_refused_by_name(tmp_path: Path, changes: dict[s
 def test_a_file_that_is_no_map_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         profile.parse(text, "mine.yaml")
+
+
+@pytest.mark.parametrize("name", profile.names())
+def test_a_dumped_profile_is_loaded_again(name: str) -> None:
+    found = profile.load(name)
+    text = profile.dump(found, comment="fitted on two\nlines")
+    assert text.startswith("# fitted on two\n# lines\n")
+    assert profile.parse(text, "mine.yaml") == found

@@ -1,0 +1,50 @@
+"""``mpsearch export``: the bundle that rebuilds a chosen candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, open_stored
+from mpsearch.cli.output import say
+
+
+def register(app: typer.Typer) -> None:
+    app.command("export")(export)
+
+
+def export(
+    study: StudyArgument = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; an earlier bundle there is replaced.")] = Path(
+        "export"
+    ),
+    pick: Annotated[str, typer.Option("--pick", help="budget, knee, or a trial's number.")] = "budget",
+    storage: StorageOption = None,
+    target: TargetOption = None,
+    budget_ms: BudgetOption = None,
+) -> None:
+    """Write metafile, candidate, record, command line, lock and README of one trial."""
+    from mpsearch.pareto import export as bundles
+    from mpsearch.pareto.pick import pick as choose
+    from mpsearch.workbench import open_bench
+
+    loaded, ledger, limits = open_stored(study, storage, target, budget_ms)
+    trial = choose(ledger.trials, pick, limits)
+    bench = open_bench(loaded, target=target, budget_ms=limits.budget_ms)
+    stored_model = ledger.fingerprint.get("model")
+    if stored_model != bench.graph.digest:
+        say(f"warning: {bench.graph.path} is not the model that the study measured")
+    rendered = bench.render(trial.record.candidate)
+    provenance = bundles.Provenance(
+        study=loaded.name,
+        model=bench.graph.path.name,
+        digests={key: str(value) for key, value in ledger.fingerprint.items()},
+        versions=trial.record.versions,
+    )
+    files = bundles.write(trial, rendered, provenance, out)
+    for file in files:
+        print(file)
+    for item in rendered.unresolved:
+        say(f"unresolved: {item}")

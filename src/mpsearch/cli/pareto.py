@@ -1,0 +1,47 @@
+"""``mpsearch pareto``: the front as a table, JSON, CSV or picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, open_stored
+from mpsearch.cli.output import Format, FormatOption, emit, say
+from mpsearch.cli.run import FRONT_COLUMNS
+
+
+def register(app: typer.Typer) -> None:
+    app.command("pareto")(pareto)
+
+
+def pareto(
+    study: StudyArgument = None,
+    storage: StorageOption = None,
+    target: TargetOption = None,
+    budget_ms: BudgetOption = None,
+    every: Annotated[bool, typer.Option("--all", help="All evaluated trials, not only the front.")] = False,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Write a PNG as well.")] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Show the trials that no other trial dominates in latency and landmark error."""
+    from mpsearch.pareto.front import front
+    from mpsearch.pareto.table import rows
+
+    _, ledger, limits = open_stored(study, storage, target, budget_ms)
+    chosen = ledger.trials if every else front(ledger.trials)
+    listed = rows(chosen, limits)
+    if form is Format.JSON:
+        listed = [
+            {**row, "candidate": trial.record.candidate.to_json(), "summary": row["candidate"]}
+            for row, trial in zip(listed, chosen, strict=True)
+        ]
+    columns = (*FRONT_COLUMNS, "failed") if every else FRONT_COLUMNS
+    emit(listed, form, columns=columns, title=f"{ledger.name}: {'all trials' if every else 'Pareto front'}")
+    if plot is not None:
+        from mpsearch.pareto.plot import plot as draw
+
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        draw(ledger.trials, limits, plot, title=ledger.name)
+        say(f"plot: {plot}")

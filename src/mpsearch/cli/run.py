@@ -1,0 +1,198 @@
+"""``mpsearch run`` and ``mpsearch resume``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption
+from mpsearch.cli.output import Format, FormatOption, emit, say
+from mpsearch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mpsearch.config import Study
+    from mpsearch.pareto.limits import Limits
+    from mpsearch.study.ledger import Ledger
+    from mpsearch.study.summary import Summary
+    from mpsearch.workbench import Workbench
+
+SamplerOption = Annotated[str | None, typer.Option("--sampler", help="tpe, nsga2, random or gp.")]
+TimeoutOption = Annotated[float | None, typer.Option("--timeout", help="Stop after this many seconds.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Of everything random.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Warnings about the photographs become errors.")]
+
+FRONT_COLUMNS = ("trial", "latency_ms", "landmark_mse_px2", "feasible", "missed", "extra", "origin", "candidate")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+    app.command("resume")(resume)
+
+
+def run(
+    study: StudyArgument = None,
+    budget_ms: BudgetOption = None,
+    target: TargetOption = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Evaluated candidates in all.")] = None,
+    timeout: TimeoutOption = None,
+    sampler: SamplerOption = None,
+    storage: StorageOption = None,
+    seed: SeedOption = None,
+    strict: StrictOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show what would be tried.")] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Search, or go on with a stored search. A larger --trials extends it; another --budget-ms reads it anew."""
+    from mpsearch import config
+
+    loaded = config.load(config.find(study))
+    if dry_run:
+        _dry_run(loaded, target, budget_ms, form)
+        return
+    _search(
+        loaded, trials or loaded.trials, more=False, target=target, budget_ms=budget_ms, timeout=timeout,
+        sampler=sampler, storage=storage, seed=seed, strict=strict, form=form,
+    )  # fmt: skip
+
+
+def resume(
+    study: StudyArgument = None,
+    budget_ms: BudgetOption = None,
+    target: TargetOption = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="So many more; else what was asked.")] = None,
+    timeout: TimeoutOption = None,
+    sampler: SamplerOption = None,
+    storage: StorageOption = None,
+    seed: SeedOption = None,
+    strict: StrictOption = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Complete a stored study: the trials it was asked for, or --trials N more."""
+    from mpsearch import config
+    from mpsearch.study.folder import storage_url, stored_name
+    from mpsearch.study.ledger import Ledger
+
+    loaded = config.load(config.find(study))
+    ledger = Ledger.open(storage_url(loaded, storage), stored_name(loaded, target))
+    asked = ledger.study.user_attrs.get("asked", loaded.trials)
+    total = len(ledger.trials) + trials if trials else int(asked)
+    budget = ledger.limits.budget_ms if budget_ms is None else budget_ms
+    _search(
+        loaded, total, more=True, target=target, budget_ms=budget, timeout=timeout,
+        sampler=sampler, storage=storage, seed=seed, strict=strict, form=form,
+    )  # fmt: skip
+
+
+def _search(
+    loaded: Study,
+    total: int,
+    *,
+    more: bool,
+    target: str | None,
+    budget_ms: float | None,
+    timeout: float | None,
+    sampler: str | None,
+    storage: str | None,
+    seed: int | None,
+    strict: bool,
+    form: Format,
+) -> None:
+    from mpsearch.cli.progress import Progress
+    from mpsearch.pareto.limits import Limits
+    from mpsearch.search import samplers
+    from mpsearch.study.folder import cache_folder, storage_url, stored_name
+    from mpsearch.study.ledger import Ledger
+    from mpsearch.study.run import StudyRun
+    from mpsearch.workbench import open_workbench
+
+    name = sampler or loaded.sampler
+    number = loaded.seed if seed is None else seed
+    samplers.create(name, number)  # a wrong name or a missing package is said before anything is computed
+    bench = open_workbench(
+        loaded, cache=cache_folder(loaded), target=target, budget_ms=budget_ms, strict=strict, say=say
+    )  # fmt: skip
+    limits = Limits(bench.budget_ms, loaded.limits.missed, loaded.limits.extra)
+    ledger = Ledger.create(storage_url(loaded, storage), stored_name(loaded, target), bench.fingerprint, limits)
+    if not more or total > int(ledger.study.user_attrs.get("asked", 0)):
+        ledger.study.set_user_attr("asked", total)
+    _say_beginning(bench, ledger, total)
+    with Progress(total, limits) as progress:
+        search = StudyRun(
+            ledger,
+            bench.space,
+            bench.evaluator,
+            limits=limits,
+            sampler=lambda trials: samplers.create(name, number, trials),
+            seeds=bench.space.seeds(loaded.seeds),
+            seed=number,
+            on_trial=progress.on_trial,
+        )
+        progress.begin(search.summary())
+        summary = search.run(total, timeout_s=timeout)
+    _say_end(bench, ledger, summary, limits, form)
+    if summary.exit_code:
+        raise typer.Exit(summary.exit_code)
+
+
+def _say_beginning(bench: Workbench, ledger: Ledger, total: int) -> None:
+    say(
+        f"{bench.study.name}: {bench.graph.path.name}, {len(bench.graph.compute_units)} units, "
+        f"{len(bench.space.dimensions)} dimensions; board {bench.profile.name} (simulated), "
+        f"budget {bench.budget_ms:.2f} ms, {total} trials, {len(ledger.trials)} done"
+    )
+    fastest = min(bench.latency_ms(candidate) for candidate in bench.space.seeds())
+    if fastest > bench.budget_ms:
+        say(
+            f"warning: the fastest seed takes {fastest:.2f} ms, {fastest - bench.budget_ms:.2f} ms over the budget: "
+            "expect nothing within it (a smaller input or model, or a larger budget, would help)"
+        )
+
+
+def _say_end(bench: Workbench, ledger: Ledger, summary: Summary, limits: Limits, form: Format) -> None:
+    from mpsearch.pareto.front import front
+    from mpsearch.pareto.table import rows
+
+    emit(rows(front(ledger.trials), limits), form, columns=FRONT_COLUMNS, title="Pareto front")
+    if summary.exhausted:
+        say("every candidate of the space has been evaluated")
+    best = summary.best_within_budget
+    if best is None:
+        say(f"no candidate within {bench.budget_ms:.2f} ms and the limits on faces")
+        if summary.nearest is not None:
+            say(f"  nearest: trial {summary.nearest.number}: {summary.gap}")
+        return
+    objectives = best.objectives
+    if objectives is not None:
+        say(
+            f"best within {bench.budget_ms:.2f} ms: trial {best.number}, {objectives[0]:.2f} ms (simulated), "
+            f"{objectives[1]:.3g} px2. Export it: mpsearch export {bench.study.path} --pick budget --out DIR"
+        )
+
+
+def _dry_run(loaded: Study, target: str | None, budget_ms: float | None, form: Format) -> None:
+    """What would be tried first, with the simulated latency and the metafile of the first one; measures nothing."""
+    from mpsearch.pareto.table import short
+    from mpsearch.workbench import open_bench
+
+    bench = open_bench(loaded, target=target, budget_ms=budget_ms)
+    for part in bench.space.describe():
+        say("  ".join(f"{key}: {value}" for key, value in part.items()))
+    seeds = bench.space.seeds(loaded.seeds)
+    if not seeds:
+        raise ConfigError(f"{loaded.path}: the search space has no seeds")
+    listed = [
+        {
+            "seed": index,
+            "latency_ms": bench.latency_ms(candidate),
+            "candidate": short(candidate),
+            "metafile": bench.render(candidate).text,
+        }
+        for index, candidate in enumerate(seeds)
+    ]
+    emit(listed, form, columns=("seed", "latency_ms", "candidate"), title="Seeds (simulated latency)")
+    rendered = bench.render(seeds[0])
+    say(
+        f"budget {bench.budget_ms:.2f} ms; nothing was measured. Seed 0 would be built with:\n{' '.join(rendered.argv)}"
+    )
+    say(rendered.text)

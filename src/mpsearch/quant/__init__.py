@@ -1,0 +1,4 @@
+"""Quantization arithmetic and the host simulator."""
+
+VERSION = 1
+"""Part of a study's fingerprint: raised whenever the same candidate may get other outputs."""

@@ -1,0 +1,48 @@
+"""Tables instead of arithmetic: any function of one quantized number has 256 or 65536 values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mpsearch.quant import schemes
+from mpsearch.quant.schemes import Codes, FloatArray, QParams
+
+Array = NDArray[Any]
+_CV2_TAKES_16_BITS = int(cv2.__version__.split(".")[0]) >= 5
+
+
+def look_up(codes: Codes, table: Array) -> Array:
+    """``table[codes]``, fast; ``table`` has as many entries as the codes' type has values."""
+    if codes.dtype != np.uint8 and not _CV2_TAKES_16_BITS:
+        return np.asarray(table.take(codes))
+    flat = np.ascontiguousarray(codes).reshape(1, -1)
+    return np.asarray(cv2.LUT(flat, table)).reshape(codes.shape)
+
+
+@lru_cache(maxsize=4096)
+def conversion(source: QParams, target: QParams | None) -> Array:
+    """Table from codes of ``source`` to codes of ``target`` (None: to real numbers)."""
+    real = schemes.table(source)
+    return real if target is None else schemes.quantize(real, target)
+
+
+def convert(values: Array, source: QParams | None, target: QParams | None) -> Array:
+    """Values as ``source`` has them -> as ``target`` has them; None is float32."""
+    if source is None:
+        return values if target is None else schemes.quantize(values, target)
+    if source.same_grid(target):
+        return values
+    return look_up(values, conversion(source, target))
+
+
+def mapping(function: Callable[[FloatArray], FloatArray], source: QParams, target: QParams) -> Array | None:
+    """Table of ``quantize(function(dequantize(code)))``; None when it changes nothing."""
+    table = schemes.quantize(function(schemes.table(source)), target)
+    unchanged = source.same_grid(target) and np.array_equal(table, np.arange(source.levels))
+    return None if unchanged else table

@@ -1,0 +1,141 @@
+"""Which range each tensor gets: its own statistics, then shared along Concat, Slice and what only moves values.
+
+Acuity gives the inputs and the output of a Concat one range, so that it is a plain copy. The rules below were read off
+its tables (acuitylite 6.33.0, yolov5n-0.5-face, uniform and mixed); two are quirks and are kept because they change
+results:
+
+* a Slice takes the range of what it cuts from where that is the wider one; where both are equal it is *tied*, and a
+  Concat behind it does not widen it: the Concat then takes the tied range although another input is wider,
+* a tensor that only moves values and has other readers too is not widened for a Concat: a conversion is put between
+  (``..._dtype_convert_<concat>`` in the tables).
+
+In a mixed candidate the engine shares less: only with a Concat of the same type, and an activation that is narrower
+than the Slice beside it keeps its own range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from mpsearch.candidate import DataType
+from mpsearch.graph.model import ModelGraph, Node
+from mpsearch.graph.units import is_transparent
+
+Range = tuple[float, float]
+
+
+def share(
+    graph: ModelGraph,
+    own: Callable[[str], Range],
+    types: Mapping[str, DataType] | None = None,
+) -> dict[str, Range]:
+    """Tensor -> range, for every tensor between the live nodes.
+
+    Args:
+        own: a tensor's range by its own statistics.
+        types: unit -> type of the live units; None for a uniform candidate of the whole graph.
+    """
+    return _Sharing(graph, own, types).run()
+
+
+class _Sharing:
+    def __init__(self, graph: ModelGraph, own: Callable[[str], Range], types: Mapping[str, DataType] | None) -> None:
+        self.graph, self.own, self.types = graph, own, types
+        self.mixed = types is not None and len(set(types.values())) > 1
+        self.found: dict[str, Range] = {}
+        self.tied: set[str] = set()
+        self.live = [n for n in graph.nodes if types is None or graph.unit_of[n.name] in types]
+        live = {node.name for node in self.live}
+        self.readers = {tensor: [n for n in names if n in live] for tensor, names in graph.consumers.items()}
+
+    def run(self) -> dict[str, Range]:
+        for tensor in self.graph.inputs:
+            self.found[tensor] = self.own(tensor)
+        for node in self.live:
+            if node.op_type == "Concat":
+                self._concat(node)
+            elif is_transparent(node) and node.inputs:
+                for tensor in node.outputs:
+                    self._moved(node, tensor)
+            else:
+                self.found.update({tensor: self.own(tensor) for tensor in node.outputs})
+        return self.found
+
+    def _moved(self, node: Node, tensor: str) -> None:
+        source = self.found[node.inputs[0]]
+        if not _selects(node):
+            self.found[tensor] = source
+            return
+        own = self.own(tensor)
+        if own == source:
+            self.tied.add(tensor)
+        if self.mixed and self._feeds_concat(tensor):
+            self.found[tensor] = own
+        else:
+            self.found[tensor] = source if _contains(source, own) else own
+
+    def _feeds_concat(self, tensor: str) -> bool:
+        readers = self.readers.get(tensor, [])
+        return len(readers) == 1 and self.graph.node[readers[0]].op_type == "Concat"
+
+    def _concat(self, node: Node) -> None:
+        out = node.outputs[0]
+        inputs = [tensor for tensor in dict.fromkeys(node.inputs) if self._same_type(tensor, node)]
+        wide = union([self.found[tensor] for tensor in dict.fromkeys(node.inputs)])
+        selected = [tensor for tensor in inputs if self._selected(tensor)]
+        if self.mixed:
+            self.found[out] = wide
+            for tensor in inputs:
+                if not selected or tensor in selected or not self._computed(tensor):
+                    self._widen(tensor, wide)
+            return
+        stuck = [tensor for tensor in selected if tensor in self.tied and self.found[tensor] != wide]
+        target = self.found[stuck[0]] if stuck else wide
+        self.found[out] = target
+        for tensor in inputs:
+            if _contains(target, self.found[tensor]):
+                self._widen(tensor, target)
+
+    def _widen(self, tensor: str, target: Range) -> None:
+        """Give ``tensor`` the range, and what it was moved from; stops where something else reads it unchanged."""
+        while self.found[tensor] != target:
+            name = self.graph.producer.get(tensor)
+            if name is None:
+                return
+            node = self.graph.node[name]
+            moves = is_transparent(node)
+            if moves and (len(self.readers.get(tensor, [])) > 1 or node.op_type == "Concat"):
+                return
+            self.found[tensor] = target
+            if not moves or _selects(node):
+                return
+            tensor = node.inputs[0]
+
+    def _same_type(self, tensor: str, concat: Node) -> bool:
+        producer = self.graph.producer.get(tensor)
+        if self.types is None or producer is None:
+            return True
+        unit_of = self.graph.unit_of
+        return self.types[unit_of[producer]] == self.types[unit_of[concat.name]]
+
+    def _computed(self, tensor: str) -> bool:
+        producer = self.graph.producer.get(tensor)
+        return producer is not None and not is_transparent(self.graph.node[producer])
+
+    def _selected(self, tensor: str) -> bool:
+        producer = self.graph.producer.get(tensor)
+        return producer is not None and _selects(self.graph.node[producer])
+
+
+def union(ranges: list[Range]) -> Range:
+    """The narrowest range that contains all."""
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def _selects(node: Node) -> bool:
+    """Takes a part of the values, whose range can be narrower."""
+    return node.op_type in ("Slice", "Split", "Gather")
+
+
+def _contains(outer: Range, inner: Range) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]

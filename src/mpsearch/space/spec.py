@@ -1,0 +1,220 @@
+"""What a search-space file says, checked for itself (names of units and outputs are checked against a graph later)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mpsearch.candidate import BASES, Algorithm, DataType
+from mpsearch.space.yamlfile import Field
+
+BASE = "base"
+"""Choice of a group that takes the base type."""
+
+VENDORS = ("synap",)
+_KEYS = (
+    "vendor", "bases", "algorithms", "types", "tails", "grouping", "pins", "outputs", "cuts", "drop_outputs",
+    "preprocess", "uniforms",
+)  # fmt: skip
+_EXTRA_TYPES = (str(DataType.INT16), str(DataType.FLOAT16))
+MAX_TAILS = 200
+MAX_STAGES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """``by``: ``each``, ``stage`` (``stages`` chunks and the heads), ``tail`` (no groups) or ``globs``."""
+
+    by: Literal["each", "stage", "tail", "globs"]
+    stages: int = 16
+    globs: tuple[tuple[str, tuple[Field, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Units whose types are fixed, or limited, whatever their group takes."""
+
+    pattern: Field
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """``points``: ``none``, ``nearest``, ``all`` or a mapping; ``uncut``: may an output stay as it is?"""
+
+    points: Literal["none", "nearest", "all", "listed"] = "all"
+    listed: tuple[tuple[Field, str, tuple[Field, ...]], ...] = ()
+    choose: Literal["together", "each"] = "together"
+    uncut: bool = True
+    field: Field | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceSpec:
+    """A search-space file."""
+
+    name: str
+    root: Field
+    vendor: str
+    bases: tuple[str, ...]
+    algorithms: tuple[Algorithm, ...]
+    types: tuple[str, ...]
+    tails: int
+    grouping: Grouping
+    pins: tuple[Pin, ...]
+    outputs: Literal["follow", "free"]
+    cuts: Cuts
+    drop_outputs: tuple[Field, ...]
+    drop_field: Field | None
+    preprocess: tuple[str, ...]
+    preprocess_field: Field | None
+    uniforms: tuple[str, ...]
+
+
+def parse(root: Field, name: str) -> SpaceSpec:
+    """Read the file's root.
+
+    Raises:
+        SpaceError: unknown or missing keys, wrong values, combinations that cannot be.
+    """
+    keys = root.mapping(_KEYS)
+    if "vendor" not in keys or "bases" not in keys:
+        missing = "vendor" if "vendor" not in keys else "bases"
+        raise root.error(f"the key {missing!r} is missing", hint="See docs/search-space.md")
+    bases = keys["bases"].choices(BASES)
+    types = _types(keys.get("types"))
+    grouping = _grouping(keys.get("grouping"))
+    tails = keys["tails"].integer(least=0, most=MAX_TAILS) if "tails" in keys else 24
+    if grouping.by == "tail" and not tails:
+        raise keys["tails"].error("grouping 'tail' needs at least one tail", hint="Give `tails: 24`.")
+    pins = tuple(_pin(item) for item in keys["pins"].items()) if "pins" in keys else ()
+    wide = "int16" if all(base == "int16" for base in bases) else None
+    if wide and types == ("int16",) and "types" in keys:
+        raise keys["types"].error("int16 is the base already: no unit has a choice", hint="Add an 8-bit base.")
+    if all(base == "float16" for base in bases) and "types" in keys:
+        raise keys["types"].error(
+            "the base float16 is the unquantized model: it takes no other types", hint="Add an 8-bit base."
+        )
+    outputs: Literal["follow", "free"] = "follow"
+    if "outputs" in keys and keys["outputs"].choice(("follow", "free")) == "free":
+        outputs = "free"
+    drop = keys.get("drop_outputs")
+    uniforms = keys["uniforms"].choices(BASES) if "uniforms" in keys else ("int16",)
+    return SpaceSpec(
+        name=name,
+        root=root,
+        vendor=keys["vendor"].choice(VENDORS),
+        bases=bases,
+        algorithms=tuple(
+            Algorithm(a)
+            for a in (keys["algorithms"].choices(map(str, Algorithm)) if "algorithms" in keys else ("standard",))
+        ),
+        types=types,
+        tails=tails,
+        grouping=grouping,
+        pins=pins,
+        outputs=outputs,
+        cuts=_cuts(keys.get("cuts")),
+        drop_outputs=tuple(drop.items()) if drop is not None else (),
+        drop_field=drop,
+        preprocess=_preprocess(keys.get("preprocess")),
+        preprocess_field=keys.get("preprocess"),
+        uniforms=tuple(dict.fromkeys((*bases, *uniforms))),
+    )
+
+
+def _types(field: Field | None) -> tuple[str, ...]:
+    if field is None:
+        return ("int16",)
+    for item in field.items():
+        if not item.is_mapping and item.text() in ("uint8", "int8"):
+            raise item.error(
+                f"{item.text()} cannot be given to single units: a map holds one 8-bit type, the base",
+                hint="Name it under `bases` instead; units may take int16 or float16.",
+            )
+    return field.choices(_EXTRA_TYPES)
+
+
+def _grouping(field: Field | None) -> Grouping:
+    if field is None:
+        return Grouping("stage")
+    if not field.is_mapping:
+        value = field.choice(("each", "stage", "tail"))
+        return Grouping("each" if value == "each" else "stage" if value == "stage" else "tail")
+    keys = field.mapping(("by", "stages", "groups"))
+    if "by" not in keys:
+        raise field.error("the key 'by' is missing", hint="by: each | stage | tail | globs")
+    by = keys["by"].choice(("each", "stage", "tail", "globs"))
+    if "stages" in keys and by != "stage":
+        raise keys["stages"].error(f"goes with `by: stage`, not with `by: {by}`")
+    if "groups" in keys and by != "globs":
+        raise keys["groups"].error(f"goes with `by: globs`, not with `by: {by}`")
+    if by == "globs":
+        if "groups" not in keys:
+            raise field.error("`by: globs` needs `groups`: name -> patterns of unit names")
+        groups = tuple((name, tuple(value.items())) for name, value in keys["groups"].mapping().items())
+        if not groups:
+            raise keys["groups"].error("no group is named")
+        if any(name == "rest" for name, _ in groups):
+            raise keys["groups"].error("'rest' is the group of the units that no pattern names: choose another name")
+        return Grouping("globs", globs=groups)
+    if by == "stage":
+        return Grouping("stage", keys["stages"].integer(least=1, most=MAX_STAGES) if "stages" in keys else 16)
+    return Grouping("each" if by == "each" else "tail")
+
+
+def _pin(field: Field) -> Pin:
+    keys = field.mapping(("unit", "type"))
+    for key in ("unit", "type"):
+        if key not in keys:
+            raise field.error(f"the key {key!r} is missing", hint="A pin is {unit: pattern, type: base}.")
+    keys["unit"].text()
+    return Pin(keys["unit"], keys["type"].choices((BASE, *_EXTRA_TYPES)))
+
+
+def _cuts(field: Field | None) -> Cuts:
+    if field is None:
+        return Cuts()
+    if not field.is_mapping:
+        return Cuts(points=_points(field), field=field)
+    keys = field.mapping(("points", "choose", "uncut"))
+    choose: Literal["together", "each"] = "together"
+    if "choose" in keys and keys["choose"].choice(("together", "each")) == "each":
+        choose = "each"
+    uncut = keys["uncut"].boolean() if "uncut" in keys else True
+    points = keys.get("points")
+    if points is None or not points.is_mapping:
+        kind = _points(points) if points is not None else "all"
+        if kind == "none" and not uncut:
+            raise keys["uncut"].error("with `points: none` every output stays uncut")
+        return Cuts(kind, choose=choose, uncut=uncut, field=points or field)
+    listed = tuple((value, output, tuple(value.items())) for output, value in points.mapping().items())
+    return Cuts("listed", listed, choose, uncut, points)
+
+
+def _points(field: Field) -> Literal["none", "nearest", "all"]:
+    value = field.choice(("none", "nearest", "all"))
+    return "none" if value == "none" else "nearest" if value == "nearest" else "all"
+
+
+def _preprocess(field: Field | None) -> tuple[str, ...]:
+    if field is None:
+        return ("cpu",)
+    found: list[str] = []
+    for item in field.items():
+        value = item.text()
+        if value != "cpu" and not re.fullmatch(r"[a-z0-9]+:[1-9][0-9]*x[1-9][0-9]*", value):
+            raise item.error(f"unknown {value!r}", hint="cpu, or <format>:<width>x<height>, e.g. nv12:1024x768")
+        if value in found:
+            raise item.error(f"{value!r} stands here twice")
+        found.append(value)
+    if not found:
+        raise field.error("the list is empty", hint="Give at least `cpu`.")
+    return tuple(found)
+
+
+def builtin_folder() -> Path:
+    """Where the spaces lie that come with the package."""
+    return Path(__file__).parent / "builtin"

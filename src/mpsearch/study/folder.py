@@ -1,0 +1,28 @@
+"""Where a study keeps its things: ``mpsearch-runs/<name>/`` in the folder that the command is run in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mpsearch.config import Study
+from mpsearch.study.storage import default_url
+
+
+def stored_name(study: Study, target: str | None = None) -> str:
+    """The study's name in a storage; another target than the file's is another study."""
+    return study.name if target in (None, study.target) else f"{study.name}.{target}"
+
+
+def study_folder(study: Study) -> Path:
+    """Folder of the default storage and of the caches."""
+    return Path.cwd() / "mpsearch-runs" / study.name
+
+
+def cache_folder(study: Study) -> Path:
+    """What may be deleted at any time, at the price of time only."""
+    return study_folder(study) / "cache"
+
+
+def storage_url(study: Study, storage: str | None) -> str:
+    """The user's ``--storage``, or the SQLite file in the study's folder."""
+    return storage or default_url(study_folder(study))

@@ -1,0 +1,230 @@
+"""The loop: propose, evaluate, store, tell. Everything it knows is in the ledger, so it can stop at any point."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import optuna
+from optuna.trial import TrialState
+
+from mpsearch.candidate import Candidate
+from mpsearch.errors import ConfigError
+from mpsearch.pareto.front import Trial
+from mpsearch.pareto.limits import Limits
+from mpsearch.record import Record
+from mpsearch.space.space import SearchSpace
+from mpsearch.study import owner
+from mpsearch.study.ledger import (
+    CANDIDATE,
+    DIGEST,
+    DUPLICATE_OF,
+    ENDED,
+    ORIGIN,
+    OWNER,
+    RECORD,
+    Ledger,
+    values,
+)
+from mpsearch.study.storage import storage_errors
+from mpsearch.study.summary import Summary, summarise
+
+MAX_DUPLICATES_IN_A_ROW = 2
+"""After so many proposals that were known already, an unknown neighbour of the last one is evaluated."""
+ENUMERATED = 4096
+"""Spaces of at most so many parameter sets are searched completely for an unknown candidate, larger ones by draws."""
+DRAWS = 2000
+
+MakeSampler = Callable[[int], optuna.samplers.BaseSampler]
+"""Number of trials in the study -> sampler."""
+OnTrial = Callable[[int, Record, Summary], None]
+"""Called after every evaluation with the trial's number."""
+
+
+class Evaluates(Protocol):
+    """:class:`mpsearch.evaluate.Evaluator`."""
+
+    def evaluate(self, candidate: Candidate) -> Record:
+        """Measured or failed; raises only what no other candidate could survive either."""
+
+
+class StudyRun:
+    """A study with what it takes to go on.
+
+    Args:
+        ledger: from :meth:`Ledger.create`, with the same limits.
+        seeds: candidates to evaluate first, in this order; those outside the space are told to the sampler as the
+            nearest parameters inside.
+        seed: of the random draws.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        space: SearchSpace,
+        evaluator: Evaluates,
+        *,
+        limits: Limits,
+        sampler: MakeSampler,
+        seeds: Sequence[Candidate] = (),
+        seed: int = 0,
+        on_trial: OnTrial = lambda number, record, summary: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger, self._space, self._evaluator = ledger, space, evaluator
+        self._limits, self._make_sampler, self._seed = limits, sampler, seed
+        self._seeds = {candidate.digest: candidate for candidate in map(space.canonical, seeds)}
+        self._on_trial, self._clock = on_trial, clock
+        self._exhausted = False
+        self._streak = 0
+        self._last: Mapping[str, str] = {}
+        self._total = 0
+        self._natures: Mapping[str, str] | None = None
+
+    def summary(self) -> Summary:
+        """Of what is stored now."""
+        return summarise(
+            self._ledger.trials,
+            self._limits,
+            total=self._total,
+            duplicates=self._ledger.duplicates,
+            exhausted=self._exhausted,
+        )
+
+    def run(self, total: int, *, timeout_s: float | None = None) -> Summary:
+        """Evaluate until the study holds ``total`` candidates, the time is over, or nothing is left to try.
+
+        Raises:
+            ConfigError: ``total`` is not positive, or another process runs the study for other limits.
+            SetupError: no further trial can succeed, or the storage failed; everything finished is stored.
+            KeyboardInterrupt: as it came; the running trial is marked, everything finished is stored.
+        """
+        if total < 1:
+            raise ConfigError(f"the number of trials must be positive, got {total}")
+        if timeout_s is not None and not timeout_s > 0:
+            raise ConfigError(f"the time limit must be positive, got {timeout_s} s")
+        self._total, self._exhausted, self._streak = total, False, 0
+        end = float("inf") if timeout_s is None else self._clock() + timeout_s
+        with storage_errors(self._ledger.where):
+            self._ledger.sweep()
+            if len(self._ledger.trials) < total:
+                self._ledger.tell_for(self._limits)
+                self._ledger.study.sampler = self._make_sampler(len(self._ledger.study.get_trials(deepcopy=False)))
+            while len(self._ledger.trials) < total and self._clock() < end:
+                trial = self._ask()
+                if trial is None:
+                    self._exhausted = True
+                    break
+                self._one(trial)
+                self._ledger.refresh()
+        return self.summary()
+
+    def _ask(self) -> optuna.Trial | None:
+        study = self._ledger.study
+        seed = self._next_seed()
+        if seed is not None:
+            attributes = {CANDIDATE: seed.to_json(), ORIGIN: "seed"}
+            study.enqueue_trial(self._space.nearest(seed), user_attrs=attributes)
+        elif self._streak >= MAX_DUPLICATES_IN_A_ROW:
+            params = self._unknown()
+            if params is None:
+                return None
+            study.enqueue_trial(dict(params))
+        trial = study.ask()
+        trial.set_user_attr(OWNER, owner.me())
+        return trial
+
+    def _next_seed(self) -> Candidate | None:
+        waiting = [digest for digest in self._seeds if self._ledger.find(digest) is None]
+        if not waiting:
+            return None
+        running = self._ledger.in_flight()
+        return next((self._seeds[digest] for digest in waiting if digest not in running), None)
+
+    def _unknown(self) -> Mapping[str, str] | None:
+        """Parameters of a candidate that was never evaluated, None when there seems to be none."""
+        running = self._ledger.in_flight()
+        for point in self._points():
+            digest = self._space.at(point).digest
+            if self._ledger.find(digest) is None and digest not in running:
+                return point
+        return None
+
+    def _points(self) -> Iterator[Mapping[str, str]]:
+        """Neighbours of the last proposal, one changed parameter first, then more; at the end anything."""
+        dimensions = {name: choices for name, choices in self._space.dimensions.items() if len(choices) > 1}
+        draw = random.Random(f"{self._seed}:{len(self._ledger.trials)}")
+        if self._space.size <= ENUMERATED:
+            every = [dict(zip(dimensions, p, strict=True)) for p in itertools.product(*dimensions.values())]
+            draw.shuffle(every)
+            last = self._last
+            yield from sorted(every, key=lambda point: sum(last.get(name) != value for name, value in point.items()))
+            return
+        for i in range(DRAWS):
+            changed = draw.sample(sorted(dimensions), 1 + i * len(dimensions) // DRAWS)
+            fresh = {name: draw.choice(choices) for name, choices in dimensions.items()}
+            yield {**fresh, **self._last, **{name: fresh[name] for name in changed}}
+
+    def _one(self, trial: optuna.Trial) -> None:
+        record: Record | None = None
+        try:
+            candidate = self._space.sample(trial)
+            if CANDIDATE in trial.user_attrs:
+                candidate = self._space.canonical(Candidate.from_json(trial.user_attrs[CANDIDATE]))
+            self._ledger.refresh()
+            known = self._ledger.find(candidate.digest)
+            if known is not None:
+                self._streak += 1
+                self._last = dict(trial.params)
+                self._answer(trial, known)
+                return
+            if candidate.digest in self._ledger.in_flight():
+                self._streak += 1
+                self._end(trial, "another process is measuring this candidate")
+                return
+            self._streak = 0
+            trial.set_user_attr(DIGEST, candidate.digest)
+            trial.set_user_attr(ORIGIN, self._origin(candidate, trial))
+            record = self._evaluator.evaluate(candidate)
+            self._settle(trial, record)
+        except BaseException as error:
+            if record is not None:
+                self._settle(trial, record)
+            else:
+                self._end(trial, type(error).__name__)
+            raise
+        self._ledger.refresh()
+        self._on_trial(trial.number, record, self.summary())
+
+    def _settle(self, trial: optuna.Trial, record: Record) -> None:
+        """Store the record, then tell; harmless when an interrupt lets it begin twice."""
+        if RECORD not in trial.user_attrs:
+            trial.set_user_attr(RECORD, record.to_json())
+        self._tell(trial, record)
+
+    def _answer(self, trial: optuna.Trial, known: Trial) -> None:
+        trial.set_user_attr(DUPLICATE_OF, known.number)
+        self._tell(trial, known.record)
+
+    def _tell(self, trial: optuna.Trial, record: Record) -> None:
+        present = trial.constraints
+        for name, value in self._limits.violations(record).items():
+            if name not in present:
+                trial.set_constraint(name, value)
+        found = values(record)
+        # The candidate's own fault is PRUNED, never FAIL: samplers leave FAIL out and would propose it again.
+        state = TrialState.PRUNED if found is None else TrialState.COMPLETE
+        self._ledger.study.tell(trial, found, state=state, skip_if_finished=True)
+
+    def _end(self, trial: optuna.Trial, why: str) -> None:
+        trial.set_user_attr(ENDED, why)
+        self._ledger.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _origin(self, candidate: Candidate, trial: optuna.Trial) -> str:
+        if self._natures is None:
+            tails = {tail.digest: "tail" for tail in self._space.tails()}
+            self._natures = {**tails, **{uniform.digest: "uniform" for uniform in self._space.uniforms()}}
+        return self._natures.get(candidate.digest, str(trial.user_attrs.get(ORIGIN, "sampler")))
