@@ -40,7 +40,7 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> list[ModelGraph]:
 def timings(board: Profile, graphs: list[ModelGraph], noise: float = 0.0) -> list[Measurement]:
     rng = random.Random(1)
     rows = [Measurement(f"{g.path.stem} {c.base}", g, c, 1.0) for g in graphs for c in CANDIDATES]
-    return [replace(row, ms=predict(board, row) * rng.lognormvariate(0, noise)) for row in rows]
+    return [replace(row, ms=predict(board, [row])[0] * rng.lognormvariate(0, noise)) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,16 @@ def test_what_no_timing_speaks_for_stays_and_is_named(graphs: list[ModelGraph]) 
 def test_a_per_layer_profile_is_taken_too(graphs: list[ModelGraph], tmp_path: Path) -> None:
     board = profile.load("vs680").model_copy(update={"nn_clock_ghz": 0.4})
     graph = graphs[2]
-    lines = ["unit,ms,candidate"]
+    lines = ["unit,ms,candidate", f"output:{graph.outputs[0]},0.01,uint8"]
     for kind in ("uint8", "int16"):
         for unit in graph.compute_units:
-            ms = predict(board, Measurement("", graph, Candidate(kind), 1.0, unit.name))
+            ms = predict(board, [Measurement("", graph, Candidate(kind), 1.0, unit.name)])[0]
             lines.append(f"{unit.name},{ms},{kind}")
     file = tmp_path / "layers.csv"
     file.write_text("\n".join(lines))
     found = calibrate(profile.load("vs680"), measurements.read(file, model=graph))
     assert found.error < 0.02
+    assert found.skipped == (f"output:{graph.outputs[0]}",)
     with pytest.raises(ConfigError, match="of which network"):
         measurements.read(file)
 
@@ -131,7 +132,9 @@ def test_timings_that_contradict_each_other_are_refused(graphs: list[ModelGraph]
         ("model,ms,candidate\nsmall.onnx,1,uint9\n", "candidate 'uint9' is neither"),
     ],
 )
-def test_a_malformed_table_is_refused_by_line(text: str, message: str, graphs: list[ModelGraph], tmp_path: Path) -> None:
+def test_a_malformed_table_is_refused_by_line(
+    text: str, message: str, graphs: list[ModelGraph], tmp_path: Path
+) -> None:
     file = tmp_path / "table.csv"
     file.write_text(text)
     with pytest.raises(ConfigError, match=message):
@@ -149,7 +152,7 @@ def test_the_command_writes_a_profile_that_loads(graphs: list[ModelGraph], tmp_p
     (tmp_path / "mixed.json").write_text(json.dumps(mixed.to_json()))
     board = profile.load("vs640").model_copy(update={"fixed_ms": 3.0, "nn_clock_ghz": 0.5})
     rows = [(m.graph.path, m.ms, m.candidate.base) for m in timings(board, graphs)]
-    rows.append((graphs[0].path, predict(board, Measurement("", graphs[0], mixed, 1.0)), "mixed.json"))
+    rows.append((graphs[0].path, predict(board, [Measurement("", graphs[0], mixed, 1.0)])[0], "mixed.json"))
     table = tmp_path / "table.csv"
     table.write_text("model,ms,candidate\n" + "".join(f"{path},{ms},{c}\n" for path, ms, c in rows))
     app = typer.Typer()

@@ -31,8 +31,8 @@ class Rendered(Protocol):
         """The command that converts the model with it."""
 
     @property
-    def unresolved(self) -> Sequence[str]:
-        """What could not be written with confidence."""
+    def unresolved(self) -> Sequence[object]:
+        """What could not be written with confidence; each item as ``str`` says unit, type and reason."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -106,7 +106,7 @@ def _texts(trial: Trial, rendered: Rendered, provenance: Provenance) -> dict[str
         "candidate": candidate.digest,
         "digests": dict(provenance.digests),
         "versions": dict(provenance.versions),
-        "unresolved": list(rendered.unresolved),
+        "unresolved": [str(item) for item in rendered.unresolved],
     }
     return {
         "metafile.yaml": rendered.text,

@@ -8,7 +8,7 @@ first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -25,6 +25,8 @@ from mpsearch.space.tails import Tail, spread
 from mpsearch.space.yamlfile import nearest as nearest_names
 
 SEED_TAILS = 8
+SEED_GROUPS = 32
+"""With more groups than this, trying each alone would be most of a study."""
 
 
 class Suggests(Protocol):
@@ -179,7 +181,7 @@ class SearchSpace:
 
     def seeds(self, extra: Iterable[Candidate] = (), *, tails: int = SEED_TAILS) -> tuple[Candidate, ...]:
         """What a study tries first: uniforms at the deepest and the shallowest cut, at most ``tails`` tail splits and
-        the heads alone in each type at the deepest cut, then ``extra``."""
+        the heads alone in each type at the deepest cut, each group alone in the first type, then ``extra``."""
         depths = tuple(dict.fromkeys((self._deepest, 0)))
         uniforms = [
             self._decoder.build(self._plain(depth), base=base) for base in self.uniform_bases for depth in depths
@@ -195,7 +197,16 @@ class SearchSpace:
         for kind in self.types:
             wanted = replace(plain, overrides=tuple((unit, DataType(kind)) for unit in ends))
             splits.append(self.at(self.nearest(self._decoder.followed(wanted))))
-        return _unique([*uniforms, *splits, *(self.canonical(candidate) for candidate in extra)])
+        alone = [self.at({**self._plain(self._deepest), "base": base, **one}) for one in self._one_group_each()]
+        return _unique([*uniforms, *splits, *alone, *(self.canonical(candidate) for candidate in extra)])
+
+    def _one_group_each(self) -> Iterator[dict[str, str]]:
+        """Each group alone in the first type: the error that one group costs is what a search must learn first."""
+        if len(self.groups) > SEED_GROUPS:
+            return
+        for group in self.groups:
+            if not group.pinned and self.types[0] in group.choices:
+                yield {f"type:{group.name}": self.types[0]}
 
     def describe(self) -> tuple[dict[str, str], ...]:
         """Rows for a table: dimension, its choices, what it covers."""

@@ -19,6 +19,9 @@ class Unresolved:
     type: DataType
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.unit}: {self.type}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
