@@ -1,7 +1,7 @@
 """Does a search beat what is found by hand? A study against all uniforms and all tail splits of its own space.
 
 For each study file: every uniform candidate and every tail split of the search space is scored and timed by the same
-code, apart from the study; then the study runs (or is read, when it is stored). Printed: the hypervolume (ln px^2 x ms,
+code, apart from the study; then the study runs (or is read, when it is stored). Printed: the hypervolume (log10 px^2 x ms,
 cut at the budget and uncut) of uniforms and tails together against the study's, and the points of the study that are
 no tail and beat every tail at their latency. Time and peak memory stand below.
 
@@ -65,7 +65,7 @@ def compare(path: Path, trials: int, sampler: str, seed: int, folder: Path) -> d
     start = time.perf_counter()
     bench = open_workbench(study, cache=cache_folder(study), say=lambda text: print(f"  {text}", file=sys.stderr))
     ready_s = time.perf_counter() - start
-    limits = Limits(bench.budget_ms, study.limits.missed, study.limits.extra)
+    limits = Limits(bench.budget_ms, study.limits.missed, study.limits.extra, study.budget.at)
     start = time.perf_counter()
     hand_made = _measure(bench, (*bench.space.uniforms(), *bench.space.tails()))
     hand_s = time.perf_counter() - start

@@ -1,80 +1,9 @@
-"""Networks of published timings as graphs, written down layer by layer from their papers; no weights, no ONNX."""
+"""Networks of published VS680 and VS640 timings, layer by layer from their papers."""
 
 from __future__ import annotations
 
-from math import prod
-from pathlib import Path
-
-from mpsearch.graph.model import Conv, ModelGraph, Node, Tensor
-from mpsearch.graph.units import build_units
-
-
-class Net:
-    """A graph written down layer by layer, the way a paper does; batch norm folded into the convolutions."""
-
-    def __init__(self, name: str, channels: int, height: int, width: int) -> None:
-        self.name = name
-        self.tensors = {"input": Tensor("input", (1, channels, height, width))}
-        self.nodes: list[Node] = []
-
-    def conv(
-        self, x: str, out: int, kernel: int | tuple[int, int], stride: int = 1, act: str = "Relu",
-        *, depthwise: bool = False, valid: bool = False,
-    ) -> str:  # fmt: skip
-        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
-        _, channels, *size = self.tensors[x].shape
-        sizes = tuple(
-            (n - k) // stride + 1 if valid else -(-n // stride) for n, k in zip(size, (height, width), strict=True)
-        )
-        group = channels if depthwise else 1
-        weights = out * (channels // group) * height * width
-        conv = Conv((height, width), (stride, stride), group, channels, out, sizes)
-        y = self._add("Conv", (x,), (1, out, *sizes), weights * prod(sizes), weights, conv)
-        if act == "Silu":
-            return self._add("Mul", (y, self._add("Sigmoid", (y,), (1, out, *sizes))), (1, out, *sizes))
-        return self._add(act, (y,), (1, out, *sizes)) if act else y
-
-    def pool(self, x: str, kernel: int, stride: int, op_type: str = "MaxPool", *, valid: bool = False) -> str:
-        _, channels, *size = self.tensors[x].shape
-        sizes = tuple((n - kernel) // stride + 1 if valid else -(-n // stride) for n in size)
-        return self._add(op_type, (x,), (1, channels, *sizes))
-
-    def add(self, *xs: str) -> str:
-        return self._add("Add", xs, self.tensors[xs[0]].shape)
-
-    def concat(self, *xs: str) -> str:
-        shape = self.tensors[xs[0]].shape
-        return self._add("Concat", xs, (1, sum(self.tensors[x].shape[1] for x in xs), *shape[2:]))
-
-    def half(self, x: str) -> str:
-        _, channels, *size = self.tensors[x].shape
-        return self._add("Slice", (x,), (1, channels // 2, *size))
-
-    def double(self, x: str) -> str:
-        _, channels, *size = self.tensors[x].shape
-        return self._add("Resize", (x,), (1, channels, *(2 * n for n in size)))
-
-    def classify(self, x: str, classes: int = 1001) -> str:
-        channels = self.tensors[x].shape[1]
-        x = self._add("GlobalAveragePool", (x,), (1, channels, 1, 1))
-        x = self._add("Gemm", (x,), (1, classes), channels * classes, channels * classes)
-        return self._add("Softmax", (x,), (1, classes))
-
-    def graph(self, *outputs: str) -> ModelGraph:
-        units = build_units(self.nodes, outputs)
-        return ModelGraph(
-            Path(f"{self.name}.onnx"), self.name, 13, tuple(self.nodes), self.tensors, units, ("input",), outputs, {}
-        )
-
-    def _add(
-        self, op_type: str, inputs: tuple[str, ...], shape: tuple[int, ...],
-        macs: int = 0, weights: int = 0, conv: Conv | None = None,
-    ) -> str:  # fmt: skip
-        name = f"{op_type}_{len(self.nodes)}"
-        self.tensors[name] = Tensor(name, shape)
-        params = ("weight",) if weights else ()
-        self.nodes.append(Node(name, op_type, inputs, params, (name,), {}, macs, weights, conv))
-        return name
+from graphs.net import Net
+from mpsearch.graph.model import ModelGraph
 
 
 def conv_stack(size: int) -> ModelGraph:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -27,11 +27,15 @@ class _Strict(BaseModel):
 
 
 class Budget(_Strict):
-    """``33`` (ms) or ``{times: 1.1, of: uint8}``: a multiple of what a uniform, uncut candidate takes on the target."""
+    """``33`` (ms) or ``{times: 1.1, of: uint8}``: a multiple of what a uniform, uncut candidate takes on the target.
+
+    ``at`` says what is held against it: the median, or a percentile such as ``p95``.
+    """
 
     ms: float | None = None
     times: float | None = None
     of: str = "uint8"
+    at: str = Field(default="median", pattern=r"^(median|p\d{1,2}(\.\d+)?)$")
 
     @model_validator(mode="before")
     @classmethod
@@ -89,6 +93,25 @@ class Limits(_Strict):
     extra: float = Field(default=0.05, ge=0, le=10)
 
 
+class MeasuringConfig(_Strict):
+    """How real latencies are measured: repeats until the 95 % interval of the median is ``width`` of it, or a limit."""
+
+    warm_up: int = Field(default=5, ge=0)
+    width: float = Field(default=0.02, gt=0, lt=1)
+    least: int = Field(default=15, ge=1)
+    most: int = Field(default=300, ge=1)
+    limit_s: float = Field(default=20.0, gt=0)
+    threads: int = Field(default=1, ge=1)
+    pin: tuple[int, ...] | None = None
+
+
+class CameraConfig(_Strict):
+    """What the CPU takes to turn a camera frame into the network's input, and whether the NPU works meanwhile."""
+
+    cpu_ms: float = Field(gt=0)
+    overlaps: bool = True
+
+
 class MetafileConfig(_Strict):
     """What the SyNAP metafile needs beyond the candidate."""
 
@@ -115,6 +138,8 @@ class Study(_Strict):
     trials: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0)
     metafile: MetafileConfig = MetafileConfig()
+    measuring: MeasuringConfig = MeasuringConfig()
+    camera: CameraConfig | None = None
     seeds: tuple[Candidate, ...] = ()
 
     @field_validator("seeds", mode="before")
@@ -237,7 +262,9 @@ def _fields_at(place: tuple[int | str, ...]) -> list[str]:
     for part in place:
         field = model.model_fields.get(str(part))
         annotation: Any = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        options = (annotation, *get_args(annotation))  # the second kind: CameraConfig | None
+        inner = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+        if inner is None:
             return []
-        model = annotation
+        model = inner
     return [name for name in model.model_fields if name != "path"]

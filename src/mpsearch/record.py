@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,26 +16,45 @@ class Timing:
     """Latency of one artifact.
 
     Attributes:
-        samples_ms: never empty, all > 0. A model's prediction is one sample.
+        samples_ms: as measured; never empty, all > 0. A model's prediction is one sample.
         source: ``"simulated"`` (cost model), ``"board"`` or ``"host"``; every table shows it.
         board: name of the profile or device.
         parts_ms: where a model says the time goes, by engine or operation; empty when measured.
+        interval_ms: 95 % interval of the samples' median; None where there is none.
+        correction: what the median is multiplied by because the device was found slower or faster than at the start.
+        conditions: how it was measured: runtime, threads, plan, why it stopped, the state of the reference.
     """
 
     samples_ms: tuple[float, ...]
     source: str
     board: str
     parts_ms: Mapping[str, float] = field(default_factory=dict)
+    interval_ms: tuple[float, float] | None = None
+    correction: float = 1.0
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not 0 < self.correction < float("inf"):
+            raise ValueError(f"correction must be positive and finite, got {self.correction}")
         if not self.samples_ms or not all(0 < s < float("inf") for s in self.samples_ms):
             raise ValueError(f"samples_ms must be positive and finite, got {self.samples_ms[:5]}")
 
     @property
     def median_ms(self) -> float:
-        ordered = sorted(self.samples_ms)
-        middle = len(ordered) // 2
-        return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+        """Corrected."""
+        return statistics.median(self.samples_ms) * self.correction
+
+    def percentile_ms(self, share: float) -> float:
+        """The sample that at least ``share`` (0 < share <= 1) of all do not exceed, corrected.
+
+        Raises:
+            ValueError: a share outside its range.
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"a percentile is a share in (0, 1], got {share}")
+        # A product such as 0.95 * 20 may lie a rounding error above its whole number.
+        place = math.ceil(share * len(self.samples_ms) - 1e-9)
+        return sorted(self.samples_ms)[max(1, place) - 1] * self.correction
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +151,7 @@ class Record:
                     "source": t.source,
                     "board": t.board,
                     "parts_ms": dict(t.parts_ms),
+                    **_measuring(t),
                 },
                 "realised": dict(self.outcome.realised),
             }
@@ -151,5 +173,20 @@ class Record:
             score["per_image_px2"] = tuple(score["per_image_px2"])
             timing = dict(measured["timing"])
             timing["samples_ms"] = tuple(timing["samples_ms"])
+            if "interval_ms" in timing:
+                low, high = timing["interval_ms"]
+                timing["interval_ms"] = (low, high)
             outcome = Measured(Score(**score), Timing(**timing), dict(measured["realised"]))
         return cls(Candidate.from_json(data["candidate"]), outcome, dict(data["stage_s"]), dict(data["versions"]))
+
+
+def _measuring(timing: Timing) -> dict[str, Any]:
+    """What a cost model's timing has not; fields at their default are left out."""
+    data: dict[str, Any] = {}
+    if timing.interval_ms is not None:
+        data["interval_ms"] = list(timing.interval_ms)
+    if timing.correction != 1.0:
+        data["correction"] = timing.correction
+    if timing.conditions:
+        data["conditions"] = dict(timing.conditions)
+    return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,23 @@ from typing import Any
 import mpsearch
 from mpsearch import canonical, quant
 from mpsearch.board import profile as profiles
+from mpsearch.board import targets
+from mpsearch.board.camera import WithCamera
 from mpsearch.board.cost import estimate
-from mpsearch.board.profile import Profile
-from mpsearch.board.simulated import SimulatedBoard
+from mpsearch.board.measure import Plan
+from mpsearch.board.parameters import Profile, VeriSilicon
 from mpsearch.candidate import Candidate
 from mpsearch.config import Study
 from mpsearch.errors import ConfigError, DataError
-from mpsearch.evaluate import Evaluator
+from mpsearch.evaluate import Board, Evaluator
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.read import read
 from mpsearch.images import PhotoSet, Preprocess, find, overlap
-from mpsearch.quant.simulator import Simulator
 from mpsearch.scoring import decoders
 from mpsearch.scoring.landmarks import LandmarkScorer
-from mpsearch.scoring.reference import METRIC_VERSION
 from mpsearch.space.load import load as load_space
 from mpsearch.space.space import SearchSpace
-from mpsearch.toolchain.simulated import SimulatedToolchain
+from mpsearch.toolchain.host.runtime import Runtime
 from mpsearch.toolchain.synap.metafile import MetafileIO, Rendered, render
 
 Say = Callable[[str], None]
@@ -39,39 +39,77 @@ class Bench:
     """What commands that know the model but measure nothing need.
 
     Attributes:
-        budget_ms: resolved; a multiple of a uniform candidate's latency has become milliseconds.
+        target: the name of the target, the study's or the one that replaces it.
+        profile: of the target's cost model; None where latencies are measured.
+        budget_ms: a multiple of a simulated latency has become milliseconds; None where it must be measured first.
     """
 
     study: Study
     graph: ModelGraph
     space: SearchSpace
-    profile: Profile
-    io: MetafileIO
-    budget_ms: float
+    target: str
+    profile: Profile | None
+    budget_ms: float | None
 
-    def latency_ms(self, candidate: Candidate) -> float:
-        """The simulated board's latency."""
+    def latency_ms(self, candidate: Candidate) -> float | None:
+        """What the target's cost model says; None where latencies are measured."""
+        if self.profile is None:
+            return None
         return estimate(self.profile, self.graph, candidate, self.graph.assign(candidate)).total_ms
 
+    @property
+    def io(self) -> MetafileIO:
+        """What a metafile says besides the candidate."""
+        return _metafile_io(self.study)
+
     def render(self, candidate: Candidate) -> Rendered:
-        """The metafile and the exact convert line."""
-        return render(
-            self.graph, candidate, self.io, target=self.profile.name, model_path=self.graph.path.name
-        )  # fmt: skip
+        """The metafile and the exact convert line.
+
+        Raises:
+            ConfigError: the target takes no SyNAP metafile.
+        """
+        if not isinstance(self.profile, VeriSilicon):
+            raise ConfigError(
+                f"target {self.target}: it takes no SyNAP metafile, so there is nothing to export for it yet",
+                hint="mpsearch pareto --format json holds the candidates.",
+            )
+        return render(self.graph, candidate, self.io, target=self.profile.name, model_path=self.graph.path.name)
 
 
 @dataclass(frozen=True)
-class Workbench(Bench):
-    """A :class:`Bench` that can measure candidates."""
+class Workbench:
+    """A :class:`Bench` that can measure candidates.
 
+    Attributes:
+        budget_ms: resolved, in any case.
+        fingerprint: part -> digest or value of everything that decides results.
+    """
+
+    bench: Bench
+    budget_ms: float
     calibration: PhotoSet
     evaluation: PhotoSet
     scorer: LandmarkScorer
     evaluator: Evaluator
+    board: Board
     fingerprint: Mapping[str, Any]
 
+    @property
+    def graph(self) -> ModelGraph:
+        return self.bench.graph
 
-def open_bench(study: Study, *, target: str | None = None, budget_ms: float | None = None) -> Bench:
+    @property
+    def space(self) -> SearchSpace:
+        return self.bench.space
+
+    @property
+    def io(self) -> MetafileIO:
+        return self.bench.io
+
+
+def open_bench(
+    study: Study, *, target: str | None = None, budget_ms: float | None = None, say: Say = lambda text: None
+) -> Bench:
     """Read the model, the space and the board's profile.
 
     Args:
@@ -83,14 +121,18 @@ def open_bench(study: Study, *, target: str | None = None, budget_ms: float | No
     if budget_ms is not None and not (math.isfinite(budget_ms) and budget_ms > 0):
         raise ConfigError(f"--budget-ms {budget_ms}: must be a positive, finite number of milliseconds")
     graph = read(study.model, input_shape=study.input.shape)
-    board = profiles.load(target or study.target)
+    name = target or study.target
+    profile = None if targets.is_host(name) else profiles.load(name)
     space = load_space(study.search_space, graph, face_sizes=study.face_sizes)
-    budget = budget_ms
-    if budget is None:
+    if len(space.preprocess) > 1 and study.camera is None:
+        say(f"note: {study.path.name}: no `camera:`, so preprocessing on the NPU cannot be weighed and is left out")
+        space = replace(space, preprocess=("cpu",))
+    budget = budget_ms if budget_ms is not None else study.budget.ms
+    if budget is None and profile is not None:
         uniform = Candidate(base=study.budget.of)
-        reference = estimate(board, graph, uniform, graph.assign(uniform)).total_ms
-        budget = study.budget.ms if study.budget.ms is not None else reference * (study.budget.times or 1.0)
-    return Bench(study, graph, space, board, _metafile_io(study), budget)
+        once = estimate(profile, graph, uniform, graph.assign(uniform)).total_ms
+        budget = once * (study.budget.times or 1.0)
+    return Bench(study, graph, space, name, profile, budget)
 
 
 def open_workbench(
@@ -112,17 +154,13 @@ def open_workbench(
     Raises:
         ConfigError, DataError, ModelError: with the file, the thing and the next step.
     """
-    bench = open_bench(study, target=target, budget_ms=budget_ms)
+    bench = open_bench(study, target=target, budget_ms=budget_ms, say=say)
     graph = bench.graph
     for note in graph.notes:
         say(f"note: {graph.path.name}: {note}")
     preprocess = _preprocess(study, graph)
-    calibration = PhotoSet(
-        find(study.data_spec("calibration")), preprocess, limit=study.data.calibration_limit
-    )  # fmt: skip
-    evaluation = PhotoSet(
-        find(study.data_spec("evaluation")), preprocess, limit=study.data.evaluation_limit
-    )  # fmt: skip
+    calibration = PhotoSet(find(study.data_spec("calibration")), preprocess, limit=study.data.calibration_limit)
+    evaluation = PhotoSet(find(study.data_spec("evaluation")), preprocess, limit=study.data.evaluation_limit)
     _check_disjoint(calibration, evaluation, strict=strict, say=say)
     options = dict(study.decoder)
     decoder = decoders.create(options.pop("name"), graph, options)
@@ -132,29 +170,35 @@ def open_workbench(
     for cut in bench.space.cut_candidates():
         scorer.check_cut(cut)
     say(f"calibration: {len(calibration)} photographs")
-    simulator = Simulator(graph, calibration, evaluation, cache=cache)
-    evaluator = Evaluator(
-        SimulatedToolchain(graph), simulator, SimulatedBoard(bench.profile, graph), scorer, versions=versions()
+    measuring = study.measuring.model_dump()
+    threads, pin = measuring.pop("threads"), measuring.pop("pin")
+    opened = targets.open(
+        bench.target,
+        graph,
+        calibration,
+        evaluation,
+        cache=cache,
+        runtime=Runtime.default(threads) if pin is None else Runtime(threads, pin),
+        plan=Plan(**measuring),
+        say=say,
     )
+    budget = bench.budget_ms
+    if budget is None:
+        budget = opened.latency_ms(Candidate(study.budget.of)) * (study.budget.times or 1.0)
+    camera = study.camera
+    board = WithCamera(opened.board, cpu_ms=camera.cpu_ms, overlaps=camera.overlaps) if camera else opened.board
     fingerprint = {
         "model": graph.digest,
         "calibration": calibration.digest,
         "evaluation": evaluation.digest,
         "search space": bench.space.digest,
-        "decoder": canonical.digest({**study.decoder}),
-        "face sizes": list(study.face_sizes or ()),
-        "board": canonical.digest(bench.profile.model_dump(mode="json")),
+        "scoring": canonical.digest(scorer.settings),
+        "board": opened.digest,
+        "camera": camera.model_dump() if camera else None,
         "simulator": quant.VERSION,
-        "metric": METRIC_VERSION,
     }
-    return Workbench(
-        **{name: getattr(bench, name) for name in bench.__dataclass_fields__},
-        calibration=calibration,
-        evaluation=evaluation,
-        scorer=scorer,
-        evaluator=evaluator,
-        fingerprint=fingerprint,
-    )
+    evaluator = Evaluator(opened.toolchain, opened.executor, board, scorer, versions=versions())
+    return Workbench(bench, budget, calibration, evaluation, scorer, evaluator, board, fingerprint)
 
 
 def versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from mpsearch.board import frames, measure, stats
 from mpsearch.board.drift import DriftWatch
 from mpsearch.board.measure import Plan
 from mpsearch.errors import ConfigError
+from mpsearch.record import Timing
 
 times = st.floats(0.01, 1000)
 samples = st.lists(times, min_size=1, max_size=200)
@@ -91,7 +92,9 @@ def test_a_slow_first_run_is_dropped_and_a_steady_device_is_timed_briefly() -> N
     assert (found.median_ms, found.interval_ms, len(found.ms), found.stopped) == (10, (10, 10), 15, "narrow")
 
 
-@pytest.mark.parametrize("values", [{"least": 0}, {"least": 9, "most": 8}, {"warm_up": -1}, {"width": 0}, {"limit_s": 0}])
+@pytest.mark.parametrize(
+    "values", [{"least": 0}, {"least": 9, "most": 8}, {"warm_up": -1}, {"width": 0}, {"limit_s": 0}]
+)
 def test_a_plan_that_cannot_be_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="measuring"):
         Plan(**values)  # type: ignore[arg-type]
@@ -192,3 +195,17 @@ def test_no_frame_arithmetic_on_what_is_no_time(value: float) -> None:
     for call in (frames.budget_fps, frames.budget_ms, lambda v: frames.arithmetic(v, 30)):
         with pytest.raises(ValueError, match="positive and finite"):
             call(value)
+
+
+@given(samples)
+def test_a_budget_may_be_on_the_median_or_a_percentile(found: list[float]) -> None:
+    timing = Timing(tuple(found), "host", "b")
+    assert stats.reading_ms(timing) == timing.median_ms
+    assert stats.reading_ms(timing, "p95") == timing.percentile_ms(0.95)
+    assert stats.reading_ms(timing, "p100") == max(found)
+
+
+@pytest.mark.parametrize("at", ["mean", "p0", "p101", "p", "95", ""])
+def test_any_other_reading_is_refused(at: str) -> None:
+    with pytest.raises(ConfigError, match="the median or a percentile"):
+        stats.reading_ms(Timing((1.0,), "host", "b"), at)

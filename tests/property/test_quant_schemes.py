@@ -111,3 +111,12 @@ def test_values_that_are_not_finite_are_refused(bad: float) -> None:
         schemes.activation_params(DataType.UINT8, BASES["uint8"], 0.0, bad, name="conv7")
     with pytest.raises(ModelError, match="conv7 hold NaN"):
         schemes.quantize_weights(np.array([[bad]], np.float32), DataType.UINT8, BASES["uint8"], name="conv7")
+
+
+def test_older_opencv_gives_the_same_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = np.random.default_rng(0).integers(0, 65536, (3, 5, 7)).astype(np.uint16)
+    table = np.random.default_rng(1).random(65536).astype(np.float32)
+    fast = lookup.look_up(codes, table)
+    monkeypatch.setattr(lookup, "_CV2_TAKES_16_BITS", False)
+    assert np.array_equal(lookup.look_up(codes, table), fast)
+    assert np.array_equal(fast, table[codes])

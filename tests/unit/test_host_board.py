@@ -59,7 +59,10 @@ def test_a_timing_says_how_it_was_measured(toolchain: HostToolchain) -> None:
     assert timing.conditions["threads"] == "1"
     assert timing.conditions["runtime"].startswith("onnxruntime ")
     assert timing.conditions["reference"].startswith("reference ")
-    assert timing.conditions["kernels"] == f"{len(artifact.kernels)} of {len(artifact.kernels)} 8-bit units in integer kernels"
+    assert (
+        timing.conditions["kernels"]
+        == f"{len(artifact.kernels)} of {len(artifact.kernels)} 8-bit units in integer kernels"
+    )
     assert board.watch is not None
     assert len(board.watch.checks) == 1
 

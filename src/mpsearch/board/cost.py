@@ -8,13 +8,14 @@ A unit's time depends on its own type only, an edge's on the two types at its en
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 
-from mpsearch.board.profile import Profile
-from mpsearch.board.work import Work, conversion_ms, unit_work
+from mpsearch.board import htp, verisilicon
+from mpsearch.board.parameters import Htp, Profile, VeriSilicon
+from mpsearch.board.work import Work
 from mpsearch.candidate import Candidate, DataType
 from mpsearch.errors import CandidateError
 from mpsearch.graph.model import ModelGraph, Unit, output_unit
@@ -33,7 +34,11 @@ class Edge:
     producer: str | None
     consumer: str
     tensor: str
-    elements: int
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,7 @@ class Cost:
     """A predicted latency and where it goes.
 
     Attributes:
-        parts_ms: ``NN``, ``TP``, ``SH``, ``DDR``, ``dispatch``, ``conversions``, ``preprocess``, ``fixed``;
-            their sum is the total.
+        parts_ms: the engines of the family and ``conversions``, ``preprocess``, ``fixed``; their sum is the total.
         unit_ms: live unit -> ms, conversions left out.
         edge_ms: edge -> ms of its conversion, only where there is one.
     """
@@ -66,12 +70,46 @@ class Plan:
     edges: tuple[Edge, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a family of NPUs charges; all that the cost model knows of a family.
+
+    Attributes:
+        engines: keys of :attr:`~mpsearch.board.work.Work.parts_ms`.
+        unit: ``(graph, unit, type)`` -> engine times, conversions at the unit's edges left out.
+        conversion_ms: ``(shape of the tensor, made, wanted)`` -> what an edge costs between two types that differ.
+    """
+
+    engines: tuple[str, ...]
+    unit: Callable[[ModelGraph, Unit, DataType], Work]
+    conversion_ms: Callable[[tuple[int, ...], DataType, DataType], float]
+
+
+def prices(profile: Profile) -> Prices:
+    """The prices of ``profile``'s family.
+
+    Raises:
+        TypeError: a family without a cost model.
+    """
+    match profile:
+        case VeriSilicon():
+            return Prices(
+                verisilicon.ENGINES,
+                partial(verisilicon.unit_work, profile),
+                partial(verisilicon.conversion_ms, profile),
+            )
+        case Htp():
+            return Prices(htp.ENGINES, partial(htp.unit_work, profile), partial(htp.conversion_ms, profile))
+    raise TypeError(f"no cost model for {type(profile).__name__}")
+
+
 class CostModel:
     """The cost model of one profile on one graph; the time of each unit and type is worked out once."""
 
     def __init__(self, profile: Profile, graph: ModelGraph) -> None:
         self.profile = profile
         self.graph = graph
+        self._prices = prices(profile)
         self._work: dict[tuple[str, DataType], Work] = {}
         self._plans: dict[tuple[object, object], Plan] = {}
 
@@ -79,12 +117,14 @@ class CostModel:
         """Engine times of ``unit`` in ``kind``."""
         known = self._work.get((unit, kind))
         if known is None:
-            known = self._work[unit, kind] = unit_work(self.profile, self.graph, self.graph.unit[unit], kind)
+            known = self._work[unit, kind] = self._prices.unit(self.graph, self.graph.unit[unit], kind)
         return known
 
     def conversion_ms(self, edge: Edge, made: DataType, wanted: DataType) -> float:
         """Cost of ``edge`` when its producer has type ``made`` and its consumer ``wanted``."""
-        return conversion_ms(self.profile, edge.elements, made, wanted)
+        if made is wanted:
+            return 0.0
+        return self._prices.conversion_ms(edge.shape, made, wanted)
 
     def base_ms(self, candidate: Candidate) -> float:
         """What every choice of types pays: the fixed cost and the preprocessing.
@@ -112,42 +152,32 @@ class CostModel:
         """
         plan = self.plan(candidate)
         unit_ms: dict[str, float] = {}
-        nn = tp = sh = ddr = dispatch = 0.0
+        parts_ms = dict.fromkeys(self._prices.engines, 0.0)
         for unit in plan.units:
             work = self.work(unit.name, types[unit.name])
             unit_ms[unit.name] = work.total_ms
-            nn += work.nn_ms
-            tp += work.tp_ms
-            sh += work.sh_ms
-            ddr += work.ddr_ms
-            dispatch += work.dispatch_ms
+            for engine, ms in work.parts_ms.items():
+                parts_ms[engine] += ms
         edge_ms: dict[Edge, float] = {}
         for edge in plan.edges:
             made = candidate.base_type if edge.producer is None else types[edge.producer]
             wanted = types[edge.consumer]
             if made is not wanted:
                 edge_ms[edge] = self.conversion_ms(edge, made, wanted)
-        parts_ms = {
-            "NN": nn,
-            "TP": tp,
-            "SH": sh,
-            "DDR": ddr,
-            "dispatch": dispatch,
-            "conversions": sum(edge_ms.values()),
-            "preprocess": self._preprocess_ms(candidate.preprocess),
-            "fixed": self.profile.fixed_ms,
-        }
+        parts_ms["conversions"] = sum(edge_ms.values())
+        parts_ms["preprocess"] = self._preprocess_ms(candidate.preprocess)
+        parts_ms["fixed"] = self.profile.fixed_ms
         return Cost(sum(parts_ms.values()), parts_ms, unit_ms, edge_ms)
 
     def _preprocess_ms(self, preprocess: str) -> float:
         if preprocess == "cpu":
             return 0.0
-        if not _CAMERA.fullmatch(preprocess):
-            raise CandidateError(
-                f"preprocessing {preprocess!r} has no cost", stage="time", hint="Write it like nv12:1024x768."
-            )
+        rate = self.profile.preprocess_ns_per_pixel
+        if rate is None or not _CAMERA.fullmatch(preprocess):
+            hint = "Write it like nv12:1024x768." if rate else f"{self.profile.name} takes frames from the CPU only."
+            raise CandidateError(f"preprocessing {preprocess!r} has no cost", stage="time", hint=hint)
         pixels = prod(self.graph.tensors[self.graph.inputs[0]].shape[-2:])
-        return pixels * self.profile.preprocess_ns_per_pixel / 1e6
+        return pixels * rate / 1e6
 
     def _make_plan(self, candidate: Candidate) -> Plan:
         graph = self.graph
@@ -160,7 +190,7 @@ class CostModel:
     def _edge(self, tensor: str, consumer: str) -> Edge:
         node = self.graph.producer.get(tensor)
         producer = None if node is None else self.graph.unit_of[node]
-        return Edge(producer, consumer, tensor, self.graph.tensors[tensor].elements)
+        return Edge(producer, consumer, tensor, self.graph.tensors[tensor].shape)
 
 
 class _ByIdentity:

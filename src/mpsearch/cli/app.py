@@ -15,7 +15,7 @@ from pathlib import Path
 import typer
 
 from mpsearch import __version__
-from mpsearch.cli import demo_data, doctor, evaluate, export, inspect, pareto, run, status
+from mpsearch.cli import calibrate, demo_data, doctor, evaluate, export, inspect, pareto, run, status
 from mpsearch.errors import MpsearchError
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Mixed-precision search for NPUs: landmark error against latency, and the metafile that gets you there.",
 )
-for module in (run, status, pareto, export, evaluate, inspect, doctor, demo_data):
+for module in (run, status, pareto, export, evaluate, inspect, calibrate, doctor, demo_data):
     module.register(app)
 
 

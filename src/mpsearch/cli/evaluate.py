@@ -41,7 +41,7 @@ def evaluate(
     candidate = bench.space.canonical(read_candidate(file, bench.graph))
     bench.scorer.check_cut(candidate)
     record = bench.evaluator.evaluate(candidate)
-    limits = Limits(bench.budget_ms, loaded.limits.missed, loaded.limits.extra)
+    limits = Limits(bench.budget_ms, loaded.limits.missed, loaded.limits.extra, loaded.budget.at)
     listed = rows([Trial(0, record, "eval")], limits)
     for row in listed:
         row.pop("trial"), row.pop("origin")

@@ -36,4 +36,4 @@ def open_stored(
     loaded = config.load(config.find(study))
     ledger = Ledger.open(storage_url(loaded, storage), stored_name(loaded, target))
     budget = ledger.limits.budget_ms if budget_ms is None else budget_ms
-    return loaded, ledger, Limits(budget, loaded.limits.missed, loaded.limits.extra)
+    return loaded, ledger, Limits(budget, loaded.limits.missed, loaded.limits.extra, loaded.budget.at)

@@ -112,7 +112,7 @@ def _search(
     bench = open_workbench(
         loaded, cache=cache_folder(loaded), target=target, budget_ms=budget_ms, strict=strict, say=say
     )  # fmt: skip
-    limits = Limits(bench.budget_ms, loaded.limits.missed, loaded.limits.extra)
+    limits = Limits(bench.budget_ms, loaded.limits.missed, loaded.limits.extra, loaded.budget.at)
     ledger = Ledger.create(storage_url(loaded, storage), stored_name(loaded, target), bench.fingerprint, limits)
     if not more or total > int(ledger.study.user_attrs.get("asked", 0)):
         ledger.study.set_user_attr("asked", total)
@@ -137,11 +137,13 @@ def _search(
 
 def _say_beginning(bench: Workbench, ledger: Ledger, total: int) -> None:
     say(
-        f"{bench.study.name}: {bench.graph.path.name}, {len(bench.graph.compute_units)} units, "
-        f"{len(bench.space.dimensions)} dimensions; board {bench.profile.name} (simulated), "
+        f"{bench.bench.study.name}: {bench.graph.path.name}, {len(bench.graph.compute_units)} units, "
+        f"{len(bench.space.dimensions)} dimensions; target {bench.bench.target}"
+        f"{' (simulated)' if bench.bench.profile else ''}, "
         f"budget {bench.budget_ms:.2f} ms, {total} trials, {len(ledger.trials)} done"
     )
-    fastest = min(bench.latency_ms(candidate) for candidate in bench.space.seeds())
+    known = [bench.bench.latency_ms(candidate) for candidate in bench.space.seeds()]
+    fastest = min((latency for latency in known if latency is not None), default=0.0)
     if fastest > bench.budget_ms:
         say(
             f"warning: the fastest seed takes {fastest:.2f} ms, {fastest - bench.budget_ms:.2f} ms over the budget: "
@@ -150,6 +152,7 @@ def _say_beginning(bench: Workbench, ledger: Ledger, total: int) -> None:
 
 
 def _say_end(bench: Workbench, ledger: Ledger, summary: Summary, limits: Limits, form: Format) -> None:
+    from mpsearch.board.frames import sentence
     from mpsearch.pareto.front import front
     from mpsearch.pareto.table import rows
 
@@ -164,35 +167,42 @@ def _say_end(bench: Workbench, ledger: Ledger, summary: Summary, limits: Limits,
         return
     objectives = best.objectives
     if objectives is not None:
+        source = best.measured.timing.source if best.measured else ""
         say(
-            f"best within {bench.budget_ms:.2f} ms: trial {best.number}, {objectives[0]:.2f} ms (simulated), "
-            f"{objectives[1]:.3g} px2. Export it: mpsearch export {bench.study.path} --pick budget --out DIR"
+            f"best within {bench.budget_ms:.2f} ms: trial {best.number}, {objectives[0]:.2f} ms ({source}), "
+            f"{objectives[1]:.3g} px2"
         )
+        say(sentence(objectives[0], bench.budget_ms))
+        if bench.bench.profile is not None:
+            say(f"Export it: mpsearch export {bench.bench.study.path} --pick budget --out DIR")
 
 
 def _dry_run(loaded: Study, target: str | None, budget_ms: float | None, form: Format) -> None:
     """What would be tried first, with the simulated latency and the metafile of the first one; measures nothing."""
+    from mpsearch.board.parameters import VeriSilicon
     from mpsearch.pareto.table import short
     from mpsearch.workbench import open_bench
 
-    bench = open_bench(loaded, target=target, budget_ms=budget_ms)
+    bench = open_bench(loaded, target=target, budget_ms=budget_ms, say=say)
     for part in bench.space.describe():
         say("  ".join(f"{key}: {value}" for key, value in part.items()))
     seeds = bench.space.seeds(loaded.seeds)
     if not seeds:
         raise ConfigError(f"{loaded.path}: the search space has no seeds")
+    synap = isinstance(bench.profile, VeriSilicon)
     listed = [
         {
             "seed": index,
             "latency_ms": bench.latency_ms(candidate),
             "candidate": short(candidate),
-            "metafile": bench.render(candidate).text,
+            **({"metafile": bench.render(candidate).text} if synap else {}),
         }
         for index, candidate in enumerate(seeds)
     ]
     emit(listed, form, columns=("seed", "latency_ms", "candidate"), title="Seeds (simulated latency)")
+    budget = "a multiple of a latency to be measured" if bench.budget_ms is None else f"{bench.budget_ms:.2f} ms"
+    say(f"budget {budget}; nothing was measured")
+    if not synap:
+        return
     rendered = bench.render(seeds[0])
-    say(
-        f"budget {bench.budget_ms:.2f} ms; nothing was measured. Seed 0 would be built with:\n{' '.join(rendered.argv)}"
-    )
-    say(rendered.text)
+    say(f"Seed 0 would be built with:\n{' '.join(rendered.argv)}\n{rendered.text}")

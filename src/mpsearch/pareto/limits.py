@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from mpsearch.board.stats import reading_ms
 from mpsearch.errors import ConfigError
 from mpsearch.record import Failed, Record
 
@@ -20,12 +21,14 @@ class Limits:
 
     Attributes:
         budget_ms: latency budget; None for a front without one.
+        at: what the budget is compared with: ``median``, or a percentile such as ``p95``.
         missed, extra: largest share of the reference faces that may be missed, or found in excess.
     """
 
     budget_ms: float | None = None
     missed: float = 0.05
     extra: float = 0.05
+    at: str = "median"
 
     def __post_init__(self) -> None:
         if self.budget_ms is not None and not (isfinite(self.budget_ms) and self.budget_ms > 0):
@@ -50,7 +53,7 @@ class Limits:
         faces = max(score.faces, 1)
         found = {"missed": score.missed / faces - self.missed, "extra": score.extra / faces - self.extra}
         if self.budget_ms is not None:
-            found["latency"] = record.outcome.timing.median_ms / self.budget_ms - 1
+            found["latency"] = reading_ms(record.outcome.timing, self.at) / self.budget_ms - 1
         return {name: found[name] for name in names}
 
     def feasible(self, record: Record) -> bool:
@@ -58,8 +61,8 @@ class Limits:
         return not isinstance(record.outcome, Failed) and all(v <= 0 for v in self.violations(record).values())
 
     def to_json(self) -> dict[str, Any]:
-        return {"budget_ms": self.budget_ms, "missed": self.missed, "extra": self.extra}
+        return {"budget_ms": self.budget_ms, "missed": self.missed, "extra": self.extra, "at": self.at}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Limits:
-        return cls(data["budget_ms"], data["missed"], data["extra"])
+        return cls(data["budget_ms"], data["missed"], data["extra"], data.get("at", "median"))

@@ -175,6 +175,9 @@ def _session(
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
+    # Hundreds of sessions live at once: an arena in each would keep gigabytes.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
     # Without VNNI the fast u8 x s8 kernels saturate; this makes onnxruntime choose exact ones there.
     options.add_session_config_entry("session.x64quantprecision", "1")
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

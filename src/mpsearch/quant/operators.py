@@ -18,6 +18,7 @@ from mpsearch.errors import ModelError
 from mpsearch.graph import onnxio
 from mpsearch.graph.model import ModelGraph, Node, Role
 from mpsearch.quant import elementwise, linear, lookup, moves
+from mpsearch.quant.linear import Linear
 from mpsearch.quant.plan import LINEAR, Step, before_activation
 from mpsearch.quant.schemes import FloatArray, QParams
 
@@ -46,7 +47,7 @@ class Operators:
             return self._linear(step, base, nodes, folded)
         return self._elementwise(step, nodes) or self._float(step, nodes)
 
-    def linear(self, unit: str) -> linear.Linear | None:
+    def linear(self, unit: str) -> Linear | None:
         """The convolution or matrix product with constant weights at the head of ``unit``, if there is one."""
         names = self._graph.unit[unit].nodes
         if not names or self._graph.node[names[0]].op_type not in LINEAR or not self._graph.node[names[0]].params:
@@ -66,7 +67,7 @@ class Operators:
 
         return through_float
 
-    def _linear(self, step: Step, base: Base, nodes: Sequence[Node], folded: linear.Linear) -> Operator:
+    def _linear(self, step: Step, base: Base, nodes: Sequence[Node], folded: Linear) -> Operator:
         target, pre = step.targets[0][1], before_activation(self._graph, self._graph.unit[step.unit])
         assert target is not None
         inner = step.inner or target

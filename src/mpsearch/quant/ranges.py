@@ -22,6 +22,8 @@ from mpsearch.graph.model import ModelGraph, Node
 from mpsearch.graph.units import is_transparent
 
 Range = tuple[float, float]
+_SAME = 1e-6
+"""Share of a range within which two ends are the same: the last bits depend on the float kernels."""
 
 
 def share(
@@ -67,7 +69,7 @@ class _Sharing:
             self.found[tensor] = source
             return
         own = self.own(tensor)
-        if own == source:
+        if _contains(own, source) and _contains(source, own):
             self.tied.add(tensor)
         if self.mixed and self._feeds_concat(tensor):
             self.found[tensor] = own
@@ -138,4 +140,5 @@ def _selects(node: Node) -> bool:
 
 
 def _contains(outer: Range, inner: Range) -> bool:
-    return outer[0] <= inner[0] and inner[1] <= outer[1]
+    slack = _SAME * (outer[1] - outer[0])
+    return outer[0] - slack <= inner[0] and inner[1] <= outer[1] + slack

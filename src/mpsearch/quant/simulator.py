@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from mpsearch.candidate import BASES, Candidate, DataType
+from mpsearch.candidate import BASES, Algorithm, Candidate, DataType
 from mpsearch.errors import DataError, ModelError
 from mpsearch.evaluate import Artifact
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.onnxio import Tail
-from mpsearch.quant import lookup, plan, ranges, schemes, statistics
+from mpsearch.quant import algorithms, entropy, lookup, plan, ranges, schemes, statistics, table
+from mpsearch.quant.algorithms import Options
 from mpsearch.quant.operators import Array, Operator, Operators
 from mpsearch.quant.plan import Plan, Step
+from mpsearch.quant.ranges import Range
 from mpsearch.quant.schemes import FloatArray
-from mpsearch.quant.statistics import Photos
+from mpsearch.quant.statistics import Histograms, Photos, Statistics
 
 BATCH = 4
 """Photographs a task: enough to hide Python's part, few enough to stay in the cache."""
@@ -35,6 +37,7 @@ class Simulator:
     Args:
         cache: folder for calibration statistics; None keeps them in memory only.
         threads: worker threads; 0 takes every core.
+        options: of the calibration algorithms.
 
     Raises:
         DataError: no photographs, or values that are not finite.
@@ -48,22 +51,35 @@ class Simulator:
         *,
         cache: Path | None = None,
         threads: int = 0,
+        options: Options | None = None,
     ) -> None:
         self._graph = graph
         self._calibration, self._evaluation = calibration, evaluation
         self._cache, self._threads = cache, threads or os.cpu_count() or 1
-        self._statistics: statistics.Statistics | None = None
+        self._options = options or Options()
+        self._statistics: Statistics | None = None
+        self._histograms: Histograms | None = None
+        self._clipped: Callable[[str], Range] | None = None
         self._operators = Operators(graph)
         self._made: OrderedDict[tuple[str, Step], Operator] = OrderedDict()
 
     @property
-    def statistics(self) -> statistics.Statistics:
+    def statistics(self) -> Statistics:
         """Of the calibration photographs; measured at first use."""
         if self._statistics is None:
             self._statistics = statistics.measure(
                 self._graph, self._calibration, cache=self._cache, threads=self._threads
             )
         return self._statistics
+
+    @property
+    def histograms(self) -> Histograms:
+        """Of the calibration photographs; a second pass over them at first use."""
+        if self._histograms is None:
+            self._histograms = statistics.histograms(
+                self._graph, self._calibration, self.statistics, cache=self._cache, threads=self._threads
+            )
+        return self._histograms
 
     def batches(self, artifact: Artifact) -> Iterator[Mapping[str, FloatArray]]:
         """See :meth:`mpsearch.evaluate.Executor.batches`."""
@@ -89,8 +105,47 @@ class Simulator:
         Args:
             types: live unit -> type that was really built.
         """
-        found = ranges.share(self._graph, self.statistics.minmax, types)
+        found = ranges.share(self._graph, self._ranges(candidate, types), types)
         return plan.make(self._graph, candidate, types, found)
+
+    def _ranges(self, candidate: Candidate, types: Mapping[str, DataType]) -> Callable[[str], Range]:
+        """A tensor's range by its own statistics, as the candidate's algorithm sees them."""
+        whole = self.statistics.minmax
+        if candidate.algorithm is Algorithm.STANDARD:
+            return whole
+        if candidate.algorithm is Algorithm.MOVING_AVERAGE:
+            return algorithms.moving_average(self.statistics, self._options)
+        if self._clipped is None:
+            self._clipped = algorithms.kl_divergence(self.histograms, self._options)
+        clipped, graph = self._clipped, self._graph
+        delivered = {name for names in graph.delivered(candidate).values() for name in names}
+
+        def by_type(tensor: str) -> Range:
+            node = graph.producer.get(tensor)
+            kind = candidate.base_type if node is None else types[graph.unit_of[node]]
+            # The engine's landmark errors show that what leaves the network is not clipped.
+            return whole(tensor) if kind.bits > 8 or tensor in delivered else clipped(tensor)
+
+        return by_type
+
+    def table(self, artifact: Artifact, ids: Mapping[str, str] | None = None) -> dict[str, table.Entry]:
+        """Every quantizer in the engine's words; :func:`mpsearch.quant.table.render` makes the file of it.
+
+        Args:
+            ids: tensor -> the engine's layer id, from a probe conversion.
+        """
+        laid = self.plan(artifact.candidate, artifact.types)
+        linears = {step.unit: node for step in laid.steps if (node := self._operators.linear(step.unit)) is not None}
+        return table.build(self._graph, laid, BASES[artifact.candidate.base], linears, ids)
+
+    def entropy(self) -> dict[str, dict[str, float]]:
+        """``{"out0": {tensor: entropy}, "weight": {tensor: entropy}}``; see :mod:`mpsearch.quant.entropy`."""
+        weights = {}
+        for unit in self._graph.compute_units:
+            node = self._operators.linear(unit.name)
+            if node is not None:
+                weights[plan.before_activation(self._graph, unit) or unit.outputs[0]] = entropy.gini(node.weights)
+        return {"out0": entropy.activations(self.histograms), "weight": weights}
 
     def _run(self, laid: Plan, batches: Iterator[FloatArray]) -> Iterator[dict[str, FloatArray]]:
         """The delivered tensors, batch by batch in order; at most one batch a worker is in flight."""

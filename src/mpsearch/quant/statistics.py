@@ -112,9 +112,9 @@ def histograms(
     ranges = {name: known.minmax(name) for name in names}
     key = canonical.digest([_VERSION, "histograms", BINS, graph.digest, photos.digest, list(names)])
     file = cache / f"histograms-{key[:32]}.npz" if cache else None
-    if file is not None and (stored := _read(file, names)) is not None:
-        if all(rows.shape == (BINS,) and rows.sum() > 0 for rows in stored.values()):
-            return Histograms(stored, ranges)
+    stored = _read(file, names) if file is not None else None
+    if stored is not None and all(rows.shape == (BINS,) and rows.sum() > 0 for rows in stored.values()):
+        return Histograms(stored, ranges)
     model = FloatModel(graph, tensors=[name for name in names if name not in graph.inputs], threads=threads)
     counts = {name: np.zeros(BINS, np.int64) for name in names}
     for image in each(photos):

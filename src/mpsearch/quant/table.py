@@ -67,7 +67,11 @@ def render(entries: Mapping[str, Entry], customized: Mapping[str, str] | None = 
     Args:
         customized: layer id -> ``dynamic_fixed_point-i16`` or ``float32``.
     """
-    document = {"version": 2, "quantize_parameters": dict(entries), "customized_quantize_layers": dict(customized or {})}
+    document = {
+        "version": 2,
+        "quantize_parameters": dict(entries),
+        "customized_quantize_layers": dict(customized or {}),
+    }
     return yaml.dump(document, sort_keys=False, width=1 << 16, Dumper=yaml.SafeDumper)
 
 

@@ -22,6 +22,10 @@ def vendor_rules(vendor: str) -> Illegal:
         from mpsearch.toolchain.synap.rules import illegal
 
         return illegal
+    if vendor == "host":
+        from mpsearch.toolchain.host.rules import illegal as host_illegal
+
+        return host_illegal
     raise SpaceError(f"no rules are known for vendor {vendor!r}", hint=f"Known: {', '.join(VENDORS)}")
 
 

@@ -13,7 +13,7 @@ from mpsearch.space.yamlfile import Field
 BASE = "base"
 """Choice of a group that takes the base type."""
 
-VENDORS = ("synap",)
+VENDORS = ("synap", "host")
 _KEYS = (
     "vendor", "bases", "algorithms", "types", "tails", "grouping", "pins", "outputs", "cuts", "drop_outputs",
     "preprocess", "uniforms",
