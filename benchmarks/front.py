@@ -1,9 +1,9 @@
 """Does a search beat what is found by hand? A study against all uniforms and all tail splits of its own space.
 
-For each study file: every uniform candidate and every tail split of the search space is scored and timed by the same
-code, apart from the study; then the study runs (or is read, when it is stored). Printed: the hypervolume (log10 px^2 x ms,
-cut at the budget and uncut) of uniforms and tails together against the study's, and the points of the study that are
-no tail and beat every tail at their latency. Time and peak memory stand below.
+For each study file, every uniform candidate and every tail split of its search space is scored and timed by the same
+code, apart from the study; then the study runs (or is read, when it is stored). Printed: the hypervolume (log10 px^2 x
+ms, cut at the budget and uncut) of uniforms and tails together against the study's, and the points of the study that
+are no tail and beat every tail at their latency. Time and peak memory stand below.
 
     python benchmarks/front.py studies/yolov5n_face.yaml --trials 100 --json front.json
     python benchmarks/front.py --smoke
@@ -21,9 +21,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from mpsearch import config
 from mpsearch.pareto.front import Objectives, Trial, front, hypervolume
 from mpsearch.pareto.limits import Limits
@@ -32,7 +29,7 @@ from mpsearch.study.folder import cache_folder
 from mpsearch.study.ledger import Ledger
 from mpsearch.study.run import StudyRun
 from mpsearch.study.storage import default_url
-from mpsearch.testing.models import save, small_detector
+from mpsearch.testing.studies import small_study
 from mpsearch.workbench import Workbench, open_workbench
 
 
@@ -49,7 +46,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.storage or Path(scratch)
-        paths = [_smoke_study(Path(scratch))] if options.smoke else options.studies
+        paths = [small_study(Path(scratch), name="smoke")] if options.smoke else options.studies
         if not paths:
             parser.error("name a study file, or --smoke")
         trials = 24 if options.smoke else options.trials
@@ -150,21 +147,6 @@ def _print(result: dict[str, Any]) -> None:
         f"  ready {result['ready_s']} s, by hand {result['hand_made_s']} s, study {result['study_s']} s, "
         f"peak memory {result['peak_memory_mib']} MiB"
     )
-
-
-def _smoke_study(folder: Path) -> Path:
-    save(small_detector(), folder / "model.onnx")
-    rng = np.random.default_rng(0)
-    for name, count in (("calibration", 3), ("evaluation", 4)):
-        (folder / name).mkdir()
-        for index in range(count):
-            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / name / f"{index}.png")
-    path = folder / "smoke.yaml"
-    path.write_text(
-        "model: model.onnx\nbudget: {times: 1.5, of: uint8}\ndecoder: {name: tensors}\n"
-        "input: {means: 0, scale: 255}\ndata: {calibration: calibration, evaluation: evaluation}\n"
-    )
-    return path
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from mpsearch.candidate import Candidate
 from mpsearch.graph.read import read
 from mpsearch.images import PhotoSet, Preprocess, find
 from mpsearch.record import Timing
+from mpsearch.testing.studies import small_study
 from mpsearch.toolchain.host import kernels
 from mpsearch.toolchain.host.build import HostToolchain
 from mpsearch.toolchain.host.runtime import Runtime
@@ -33,8 +34,8 @@ PHOTOGRAPHS = 12
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--calibration", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("--calibration", type=Path, help="folder of photographs")
     parser.add_argument("--candidate", type=Path, action="append", default=[], help="an exported candidate.json")
     parser.add_argument("--means", type=float, nargs="+", default=[0.0])
     parser.add_argument("--scale", type=float, default=255.0)
@@ -42,8 +43,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the table as JSON")
     parser.add_argument("--against", type=Path, help="the JSON of an earlier run")
-    parser.add_argument("--smoke", action="store_true", help="a few runs only")
+    parser.add_argument("--smoke", action="store_true", help="a few runs only, by default of a small model")
     options = parser.parse_args(argv)
+    if options.smoke and options.model is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = small_study(Path(scratch)).parent
+            options.model, options.calibration = folder / "model.onnx", folder / "calibration"
+            return compare(options)
+    if options.model is None or options.calibration is None:
+        parser.error("name a model and --calibration, or --smoke")
+    return compare(options)
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Time, print, write."""
     plan = Plan(2, 0.5, 6, 8, 5.0) if options.smoke else Plan(10, 0.01, 50, 1000, 60.0)
     runtime = Runtime.default(options.threads)
     graph = read(options.model)

@@ -7,22 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from mpsearch.cli import main
-from mpsearch.testing.models import save, small_detector
+from mpsearch.testing.studies import small_study
 
-STUDY = """
-model: model.onnx
-budget: {times: 1.5, of: uint8}
-data: {calibration: calibration, evaluation: evaluation}
-decoder: {name: tensors}
-input: {means: 0, scale: 255}
-search_space: space.yaml
-trials: 8
-"""
 SPACE = """
 vendor: synap
 bases: [uint8, int8-pc]
@@ -45,22 +34,11 @@ class Result:
 Run = Callable[..., Result]
 
 
-def pictures(folder: Path, count: int, seed: int) -> None:
-    """Write ``count`` different small pictures."""
-    folder.mkdir(exist_ok=True)
-    rng = np.random.default_rng(seed)
-    for index in range(count):
-        coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((40, 32), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder with ``mpsearch.yaml``, a model and two disjoint sets of pictures."""
-    save(small_detector(), tmp_path / "model.onnx")
-    pictures(tmp_path / "calibration", 3, 1)
-    pictures(tmp_path / "evaluation", 4, 2)
-    (tmp_path / "mpsearch.yaml").write_text(STUDY)
+    study = small_study(tmp_path)
+    study.write_text(study.read_text() + "search_space: space.yaml\n")
     (tmp_path / "space.yaml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
