@@ -18,6 +18,8 @@ from mpsearch import __version__
 from mpsearch.cli import calibrate, demo_data, doctor, evaluate, export, inspect, pareto, run, status
 from mpsearch.errors import MpsearchError
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="mpsearch",
     no_args_is_help=True,
@@ -43,11 +45,8 @@ def main() -> None:
     except MpsearchError as error:
         print(f"mpsearch: error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except typer.Abort:
-        raise SystemExit(130) from None
-    except KeyboardInterrupt:
-        print("mpsearch: interrupted; everything that was finished is stored", file=sys.stderr)
-        raise SystemExit(130) from None
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
@@ -56,6 +55,8 @@ def main() -> None:
             error.show()
             raise SystemExit(2) from None
         raise SystemExit(_internal_error(error)) from None
+    if code == _INTERRUPTED:  # typer turns Ctrl-C into this result itself
+        print("mpsearch: interrupted; everything that was finished is stored", file=sys.stderr)
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
