@@ -170,6 +170,11 @@ class Study(_Strict):
             raise ValueError(f"must be [smallest, largest] in pixels of the network's input, got {list(value)}")
         return value
 
+    def space_name(self) -> str:
+        """A search space's name, or its path; a path is relative to the study file, as all others are."""
+        beside = self.path.parent / self.search_space
+        return str(beside) if beside.suffix in (".yaml", ".yml") else self.search_space
+
     def data_spec(self, which: Literal["calibration", "evaluation"]) -> Path:
         """The photographs' folder, glob or list, relative to nothing."""
         spec = self.data.calibration if which == "calibration" else self.data.evaluation

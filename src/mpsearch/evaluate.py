@@ -111,7 +111,8 @@ class Evaluator:
             try:
                 outcome = self._measure(candidate, stage_s)
             except TransientError as error:
-                outcome = Failed("build", type(error).__name__, str(error), transient=True)
+                stage = list(stage_s)[-1]  # stages are entered in order, the failed one last
+                outcome = Failed(stage, type(error).__name__, str(error), transient=True)
             except CandidateError as error:
                 outcome = Failed(error.stage, type(error).__name__, str(error))
         except CandidateError as error:
@@ -126,7 +127,8 @@ class Evaluator:
 
     def _timed(self, stage: str, stage_s: dict[str, float], call: Callable[[], Any]) -> Any:
         start = self._clock()
+        before = stage_s.pop(stage, 0.0)
         try:
             return call()
         finally:
-            stage_s[stage] = round(stage_s.get(stage, 0.0) + self._clock() - start, 4)
+            stage_s[stage] = round(before + self._clock() - start, 4)

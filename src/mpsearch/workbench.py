@@ -19,6 +19,8 @@ from mpsearch.board.measure import Plan
 from mpsearch.board.parameters import Profile, VeriSilicon
 from mpsearch.candidate import Candidate
 from mpsearch.config import Study
+from mpsearch.device import opening
+from mpsearch.device import spec as device
 from mpsearch.errors import ConfigError, DataError
 from mpsearch.evaluate import Board, Evaluator
 from mpsearch.graph.model import ModelGraph
@@ -122,8 +124,8 @@ def open_bench(
         raise ConfigError(f"--budget-ms {budget_ms}: must be a positive, finite number of milliseconds")
     graph = read(study.model, input_shape=study.input.shape)
     name = target or study.target
-    profile = None if targets.is_host(name) else profiles.load(name)
-    space = load_space(study.search_space, graph, face_sizes=study.face_sizes)
+    space = load_space(study.space_name(), graph, face_sizes=study.face_sizes)
+    profile = _profile(name)
     if len(space.preprocess) > 1 and study.camera is None:
         say(f"note: {study.path.name}: no `camera:`, so preprocessing on the NPU cannot be weighed and is left out")
         space = replace(space, preprocess=("cpu",))
@@ -172,16 +174,19 @@ def open_workbench(
     say(f"calibration: {len(calibration)} photographs")
     measuring = study.measuring.model_dump()
     threads, pin = measuring.pop("threads"), measuring.pop("pin")
-    opened = targets.open(
-        bench.target,
-        graph,
-        calibration,
-        evaluation,
-        cache=cache,
-        runtime=Runtime.default(threads) if pin is None else Runtime(threads, pin),
-        plan=Plan(**measuring),
-        say=say,
-    )
+    if device.is_spec(bench.target):
+        opened = opening.open(Path(bench.target), graph, calibration, evaluation, bench.io, cache=cache, say=say)
+    else:
+        opened = targets.open(
+            bench.target,
+            graph,
+            calibration,
+            evaluation,
+            cache=cache,
+            runtime=Runtime.default(threads) if pin is None else Runtime(threads, pin),
+            plan=Plan(**measuring),
+            say=say,
+        )
     budget = bench.budget_ms
     if budget is None:
         budget = opened.latency_ms(Candidate(study.budget.of)) * (study.budget.times or 1.0)
@@ -199,6 +204,13 @@ def open_workbench(
     }
     evaluator = Evaluator(opened.toolchain, opened.executor, board, scorer, versions=versions())
     return Workbench(bench, budget, calibration, evaluation, scorer, evaluator, board, fingerprint)
+
+
+def _profile(target: str) -> Profile | None:
+    """The cost model that stands behind a target; a board of the user's own has its chip's."""
+    if targets.is_host(target):
+        return None
+    return profiles.load(device.load(Path(target)).target if device.is_spec(target) else target)
 
 
 def versions() -> dict[str, str]:

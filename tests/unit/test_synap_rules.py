@@ -162,3 +162,25 @@ def test_a_swish_away_from_a_convolution_has_no_name_either() -> None:
     assert {"Sigmoid_1", "Mul_2"} <= set(graph.unit)
     keys = {layer.key for layer in build(graph, Candidate()).layers}
     assert keys == {None, "Conv_0", "Conv_3", "Concat_4", "Conv_5", "Reshape_6"}
+
+
+def test_every_other_field_of_a_metafile_can_be_said_and_is_checked() -> None:
+    io = MetafileIO(
+        input_security="secure",
+        output_security="any",
+        data_layout="nchw",
+        delegate="npu",
+        mode="full",
+        options=(("divergence_nbins", 2048),),
+        custom=(("owner", "me"),),
+    )
+    text = rendered(Candidate(), io).text
+    for line in ("data_layout: nchw", "delegate: npu", "- security: secure", "  security: any", "  mode: full"):
+        assert f"{line}\n" in text
+    assert "  options:\n    divergence_nbins: 2048\n" in text
+    assert text.endswith("custom:\n  owner: me\n")
+    for field, value in (("mode", "fast"), ("data_layout", "nhwc"), ("delegate", "tpu"), ("input_security", "yes")):
+        with pytest.raises(ConfigError, match=field):
+            rendered(Candidate(), replace(MetafileIO(), **{field: value}))
+    with pytest.raises(ConfigError, match="nearest: 'divergence_nbins'"):
+        rendered(Candidate(), MetafileIO(options=(("divergence_bins", 1),)))

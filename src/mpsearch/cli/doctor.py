@@ -6,7 +6,8 @@ import importlib.metadata
 import platform
 import shutil
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -35,8 +36,11 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(form: FormatOption = Format.TABLE) -> None:
-    """Check the installation. Exit code 3 when something that the simulated boards need is missing."""
+def doctor(
+    board: Annotated[Path | None, typer.Option("--board", help="A board's file: check its toolkit and device.")] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Check the installation, and a board of your own. Exit code 3 when something that is needed is missing."""
     rows: list[dict[str, Any]] = [
         {
             "what": "python",
@@ -51,9 +55,21 @@ def doctor(form: FormatOption = Format.TABLE) -> None:
     for name, purpose in _TOOLS:
         path = shutil.which(name)
         rows.append({"what": name, "found": path or "-", "ok": path is not None, "needed": False, "for": purpose})
+    if board is not None:
+        rows += _board(board)
     emit(rows, form, columns=("what", "found", "ok", "needed", "for"))
     if any(row["needed"] and not row["ok"] for row in rows):
         raise typer.Exit(3)
+
+
+def _board(path: Path) -> list[dict[str, Any]]:
+    from mpsearch.device import checks, spec
+
+    loaded = spec.load(path)
+    return [
+        {"what": item.name, "found": item.found, "ok": item.ok, "needed": True, "for": item.hint or loaded.name}
+        for item in checks.check(loaded, cache=Path.cwd() / "mpsearch-runs" / "doctor")
+    ]
 
 
 def _package(name: str, *, needed: bool, purpose: str) -> dict[str, Any]:

@@ -117,19 +117,22 @@ def _search(
     if not more or total > int(ledger.study.user_attrs.get("asked", 0)):
         ledger.study.set_user_attr("asked", total)
     _say_beginning(bench, ledger, total)
-    with Progress(total, limits) as progress:
-        search = StudyRun(
-            ledger,
-            bench.space,
-            bench.evaluator,
-            limits=limits,
-            sampler=lambda trials: samplers.create(name, number, trials),
-            seeds=bench.space.seeds(loaded.seeds),
-            seed=number,
-            on_trial=progress.on_trial,
-        )
-        progress.begin(search.summary())
-        summary = search.run(total, timeout_s=timeout)
+    try:
+        with Progress(total, limits) as progress:
+            search = StudyRun(
+                ledger,
+                bench.space,
+                bench.evaluator,
+                limits=limits,
+                sampler=lambda trials: samplers.create(name, number, trials),
+                seeds=bench.space.seeds(loaded.seeds),
+                seed=number,
+                on_trial=progress.on_trial,
+            )
+            progress.begin(search.summary())
+            summary = search.run(total, timeout_s=timeout)
+    finally:
+        bench.board.close()
     _say_end(bench, ledger, summary, limits, form)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)

@@ -10,7 +10,7 @@ from mpsearch.study.storage import default_url
 
 def stored_name(study: Study, target: str | None = None) -> str:
     """The study's name in a storage; another target than the file's is another study."""
-    return study.name if target in (None, study.target) else f"{study.name}.{target}"
+    return study.name if target is None or target == study.target else f"{study.name}.{Path(target).stem}"
 
 
 def study_folder(study: Study) -> Path:

@@ -2,18 +2,19 @@
 
 SyNAP's ids are the OpTypes and names of the nodes that became the layer, joined, and a number:
 ``Conv_Conv_0_212``, ``Sigmoid_Sigmoid_15_180_Mul_Mul_16_167`` (a number behind each), ``attach_Conv_Conv_212/out0_3``.
-They are not portable between builds of the engine (acuitylite names layers by tensor), so a map belongs to one model
-and one toolkit version.
+They are not portable between builds of the engine, so a map belongs to one model and one toolkit version. acuitylite
+joins the output tensors' names instead (``model.0/conv/Conv_output_0_12`` for ``/model.0/conv/Conv_output_0``); a
+listing in which no SyNAP id is found is read that way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mpsearch.candidate import Candidate
-from mpsearch.graph.model import ModelGraph, output_unit
+from mpsearch.graph.model import ModelGraph, Node, output_unit
 
 _ID = re.compile(r"@(?P<id>.+?):(?:out\d+|weight|bias)(?=\W|$)")
 _INSERTED = re.compile(r"_acuity_mark_perm(_\d+)?$")
@@ -48,20 +49,38 @@ def read_map(text: str, graph: ModelGraph, candidate: Candidate) -> LayerMap:
     """
     delivered = graph.delivered(candidate)
     tensors = [tensor for several in delivered.values() for tensor in several]
-    patterns = {
-        node.name: re.compile(rf"(?:^|_\d+_){_part(node.op_type, node.name)}_\d+(?=_|$)")
+    live = [
+        node
         for node in graph.nodes_behind(tensors)
         if node.op_type != "BatchNormalization" or graph.unit_of[node.name] == node.name  # else it is folded away
-    }
+    ]
+    known = [item for item in read_ids(text) if not _INSERTED.search(item)]
+    found = _match(_patterns(graph, live, tensors, _by_node), known)
+    return found if found.ids or found.ambiguous else _match(_patterns(graph, live, tensors, _by_tensor), known)
+
+
+def _patterns(
+    graph: ModelGraph, live: Iterable[Node], tensors: Iterable[str], part: Callable[[Node, int], str]
+) -> dict[str, re.Pattern[str]]:
+    """Node or output unit -> what its id looks like.
+
+    Args:
+        part: a node's share of an id, by its output.
+    """
+    made = {node.name: re.compile(rf"(?:^|_\d+_){part(node, 0)}_\d+(?=_|$)") for node in live}
     for tensor in tensors:
         node = graph.node[graph.producer[tensor]]
         out = node.outputs.index(tensor)
-        patterns[output_unit(tensor)] = re.compile(rf"^attach_{_part(node.op_type, node.name)}/out{out}(?:_\d+)?$")
-    return _match(patterns, [i for i in read_ids(text) if not _INSERTED.search(i)])
+        made[output_unit(tensor)] = re.compile(rf"^attach_{part(node, out)}/out\d+(?:_\d+)?$")
+    return made
 
 
-def _part(op_type: str, name: str) -> str:
-    return re.escape(f"{op_type}_{name}")
+def _by_node(node: Node, out: int) -> str:
+    return re.escape(f"{node.op_type}_{node.name}")
+
+
+def _by_tensor(node: Node, out: int) -> str:
+    return re.escape(node.outputs[out].lstrip("/").replace(":", "_"))
 
 
 def _match(patterns: Mapping[str, re.Pattern[str]], ids: Iterable[str]) -> LayerMap:
@@ -73,7 +92,9 @@ def _match(patterns: Mapping[str, re.Pattern[str]], ids: Iterable[str]) -> Layer
         used.update(found[name])
     for name, items in found.items():  # of Conv_1 and Conv_1_5 the id Conv_Conv_1_5_7 belongs to the longer name
         longer = {item for other in found if other.startswith(f"{name}_") for item in found[other]}
-        found[name] = [item for item in items if item not in longer]
+        items = [item for item in items if item not in longer]
+        whole = [item for item in items if (m := patterns[name].match(item)) is not None and m.end() == len(item)]
+        found[name] = whole if len(whole) == 1 else items  # a tensor named `output` is a part of many ids
     return LayerMap(
         ids={name: items[0] for name, items in found.items() if len(items) == 1},
         ambiguous={name: tuple(items) for name, items in found.items() if len(items) > 1},

@@ -32,6 +32,13 @@ class MetafileIO:
         output_format: for the uncut model with all outputs, e.g. ``yolov5 landmarks=5 anchors=[...]``; empty: none.
         input_name, input_shape: only together; needed for a model whose file has a dynamic shape.
         dequantize: the NPU converts the outputs to float.
+        input_security: ``any``, ``secure`` or ``non-secure``; empty leaves it out.
+        output_security: ``secure-if-input-secure`` or ``any``; empty leaves it out.
+        data_layout: ``default`` or ``nchw``; empty leaves it out. ``nhwc`` is not for ONNX.
+        delegate: ``npu``, ``gpu`` or ``cpu`` and its options; empty is the target's own choice.
+        mode: ``standard`` or ``full`` (quantize every layer); empty leaves it out.
+        options: passed on to the quantizer, e.g. ``(("divergence_nbins", 2048),)``.
+        custom: anything of the user's own; the toolkit ignores it.
     """
 
     means: tuple[float, ...] = ()
@@ -42,6 +49,25 @@ class MetafileIO:
     input_name: str = ""
     input_shape: tuple[int, ...] = ()
     dequantize: bool = True
+    input_security: str = ""
+    output_security: str = ""
+    data_layout: str = ""
+    delegate: str = ""
+    mode: str = ""
+    options: tuple[tuple[str, str | bool | int | float], ...] = ()
+    custom: tuple[tuple[str, str | bool | int | float], ...] = ()
+
+
+CHOICES = {
+    "input_security": ("any", "secure", "non-secure"),
+    "output_security": ("any", "secure-if-input-secure"),
+    "data_layout": ("default", "nchw"),
+    "mode": ("standard", "full"),
+}
+"""Field of :class:`MetafileIO` -> what the toolkit takes for an ONNX model."""
+DELEGATES = ("default", "npu", "gpu", "cpu")
+OPTIONS = ("moving_average_weight", "divergence_nbins", "divergence_first_quantize_bits", "minimize_layer_error")
+"""Options that the quantizer takes besides those that the toolkit sets itself (acuitylite 6.33.0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +120,10 @@ def render(
     format_, remarks = adapt(io.output_format, graph, delivered) if io.output_format else ("", ())
     notes += remarks
     document: dict[str, Value] = {}
+    if io.data_layout:
+        document["data_layout"] = io.data_layout
+    if io.delegate:
+        document["delegate"] = io.delegate
     if inputs := _input(graph, candidate, io):
         document["inputs"] = [inputs]
     elif quantized:
@@ -103,12 +133,27 @@ def render(
         document["quantization"] = _quantization(candidate, resolved.types, io)
     else:
         notes.append("no quantization: the NPU computes in float16, which is 75 to 120 times slower than 8 bits")
+    if io.custom:
+        document["custom"] = dict(io.custom)
     argv = ["synap", "convert", "--model", model_path, "--meta", meta_path]
     argv += ["--target", _target(target), "--out-dir", out_dir]
     return Rendered(dump(document), tuple(argv), resolved.candidate, resolved.unresolved, tuple(notes))
 
 
 def _check(io: MetafileIO, *, quantized: bool) -> None:
+    for field, known in CHOICES.items():
+        value = getattr(io, field)
+        if value and value not in known:
+            raise ConfigError(f"metafile: {field} {value!r} is not one of {', '.join(known)}")
+    if io.delegate and io.delegate.split(" ")[0] not in DELEGATES:
+        raise ConfigError(f"metafile: delegate {io.delegate!r} is not one of {', '.join(DELEGATES)}")
+    for name, _ in io.options:
+        if name not in OPTIONS:
+            close = difflib.get_close_matches(name, OPTIONS, n=1)
+            raise ConfigError(
+                f"metafile: no quantizer option {name!r}" + (f"; nearest: {close[0]!r}" if close else ""),
+                hint=f"Options: {', '.join(OPTIONS)}",
+            )
     if io.scale == 0:
         raise ConfigError("metafile input: scale 0", hint="The toolkit divides by it: 255 for pixels of 0 to 1.")
     if bool(io.input_name) != bool(io.input_shape):
@@ -149,6 +194,8 @@ def _input(graph: ModelGraph, candidate: Candidate, io: MetafileIO) -> dict[str,
         entry["scale"] = float(io.scale)
     if io.input_format:
         entry["format"] = io.input_format
+    if io.input_security:
+        entry["security"] = io.input_security
     if candidate.preprocess != "cpu":
         kind, _, size = candidate.preprocess.partition(":")
         entry["preprocess"] = {"type": kind, "size": Flow(int(side) for side in size.split("x"))}
@@ -163,6 +210,8 @@ def _outputs(graph: ModelGraph, delivered: Mapping[str, tuple[str, ...]], io: Me
         entry["dequantize"] = io.dequantize
         if format_ and not entries:
             entry["format"] = format_
+        if io.output_security:
+            entry["security"] = io.output_security
         entries.append(entry)
     return entries
 
@@ -178,6 +227,10 @@ def _quantization(candidate: Candidate, types: Mapping[str, DataType], io: Metaf
         entry["scheme"] = str(candidate.scheme)
     if candidate.algorithm is not Algorithm.STANDARD:
         entry["algorithm"] = str(candidate.algorithm)
+    if io.mode:
+        entry["mode"] = io.mode
+    if io.options:
+        entry["options"] = dict(io.options)
     entry["dataset"] = list(io.dataset)
     return entry
 

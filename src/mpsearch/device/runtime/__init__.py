@@ -1,0 +1,1 @@
+"""What the tools on a board want to be told, and what their output means. Pure."""

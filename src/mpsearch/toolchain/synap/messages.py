@@ -1,0 +1,126 @@
+"""What the toolkit said when it failed, and whose fault that is. Pure.
+
+Lines are from SyNAP toolkit 3.2.0 (its code, and recorded runs) and from docker. The first entry that matches the whole
+output decides, so that a compiler's reason goes before its fatal last line.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fault(Enum):
+    """Who has to act."""
+
+    CANDIDATE = "the candidate: learn it, and go on with others"
+    SETUP = "the user: nothing can be built before it is mended"
+    TRANSIENT = "nobody: try again"
+    UNSURE = "the candidate, if a second try ends the same"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Attributes:
+    said: the line that decided.
+    hint: the next step.
+    """
+
+    fault: Fault
+    said: str
+    hint: str = ""
+
+
+_ENTRIES: tuple[tuple[Fault, str, str], ...] = (
+    # docker and the system
+    (Fault.SETUP, r"Cannot connect to the Docker daemon", "Start docker: systemctl start docker"),
+    (Fault.SETUP, r"permission denied.*docker.*sock", "Add yourself to the group docker, and log in again."),
+    (Fault.SETUP, r"Unable to find image|pull access denied|manifest unknown", "docker pull the image by hand."),
+    (Fault.SETUP, r"invalid reference format", "Check toolkit.docker in the board's file: image and tag, no spaces."),
+    (Fault.SETUP, r"No space left on device", "Free space in the cache folder."),
+    (Fault.SETUP, r"failed to create working directory", "Is the cache folder mounted in the container?"),
+    # command line
+    (Fault.SETUP, r"synap_convert\S*: error: .*|unrecognized arguments", "Is this the toolkit's converter, 3.x?"),
+    (Fault.SETUP, r"Invalid target specified: .*", "Set `target` in the board's file."),
+    (Fault.SETUP, r"model(?: weights file| metafile)? not found: .*", "Is the cache folder mounted in the container?"),
+    (Fault.SETUP, r"is a git-lfs link file", "Run: git lfs pull"),
+    (Fault.SETUP, r"unknown (?:network|output) format: .*", "The toolkit takes .onnx, .tflite and a few others."),
+    # the metafile: what all candidates share
+    (
+        Fault.SETUP,
+        r"(?:Invalid|Missing mandatory) field\(s\) in yaml file: .*",
+        "Another toolkit version? See its manual.",
+    ),
+    (Fault.SETUP, r"Error parsing model metafile: .*", ""),
+    (Fault.SETUP, r"Input shape is mandatory when name specified.*", ""),
+    (Fault.SETUP, r"All input names or none must be specified.*", ""),
+    (
+        Fault.SETUP,
+        r"(?:Metafile|model) has \d+ input\(?s?\)? but \d+ quantization dataset.*",
+        "One input is supported.",
+    ),
+    (Fault.SETUP, r"bad item count in 'means'.*", "Give one mean for each channel of the network's input."),
+    (Fault.SETUP, r"invalid scale provided for input.*", "Set input.scale in the study."),
+    (Fault.SETUP, r"Spaces not allowed in quantization dataset.*", "Choose a cache folder without spaces."),
+    (Fault.SETUP, r"Quantization dataset is empty.*", "The cached calibration images are gone: remove the cache."),
+    (Fault.SETUP, r"Quantization datasets must have the same number of files.*", ""),
+    (Fault.SETUP, r"\.npy quantization file\(s\) required.*", "The network's input is not an image."),
+    (Fault.SETUP, r"Delegate '.*' not supported for target SoC.*", "Set `target` to a chip with an NPU."),
+    (Fault.SETUP, r"Invalid delegate type.*", ""),
+    (
+        Fault.SETUP,
+        r"(?:ModuleNotFoundError|ImportError): .*",
+        "The toolkit's installation is broken: install it again.",
+    ),
+    (Fault.SETUP, r"toolkit-prebuilts|prebuilts? (?:not found|missing).*", "Put toolkit-prebuilts beside the toolkit."),
+    # the candidate
+    (Fault.CANDIDATE, r"Invalid quantization (?:algorithm specified|mode): .*", ""),
+    (Fault.CANDIDATE, r"invalid (?:quantization data_type|data_type) specified.*", ""),
+    (Fault.CANDIDATE, r"mixed quantization with int8 and uint8 not allowed", ""),
+    (Fault.CANDIDATE, r"Layer (?:name|ID) '.*?' not in: ", "The engine renames this layer."),
+    (Fault.CANDIDATE, r"No layers to requantize.*", ""),
+    (Fault.CANDIDATE, r"All output names or none must be specified.*", ""),
+    (Fault.CANDIDATE, r"Specified output: .* not in model outputs.*", ""),
+    (Fault.CANDIDATE, r"The specified output '.*' is not existed in the graph.*", ""),
+    (Fault.CANDIDATE, r"Unknown preprocessing type: .*", ""),
+    (Fault.CANDIDATE, r"Please specify valid quantize qtype for quantizer.*", ""),
+    (Fault.CANDIDATE, r"Inputs/Outputs data type not support(?:ed)?: .*", "The compiler has no such layer."),
+    (
+        Fault.CANDIDATE,
+        r"^KeyError: .*",
+        "An entry of the base type for a layer that nothing moved, or an unknown scheme.",
+    ),
+    # the compiler: seen to fail once and to succeed when repeated (recorded `one_output`)
+    (
+        Fault.TRANSIENT,
+        r"Read file to buffer failed|Fatal model compilation error: 512",
+        "Two conversions in one folder?",
+    ),
+    (Fault.TRANSIENT, r"Error while converting nbg to ebg.*", ""),
+    (Fault.UNSURE, r"input_scale\[.*\] \* weight_scale\[.*\] != bias_scale.*", ""),
+    (Fault.UNSURE, r"Fatal model (?:generation|compilation) error: \d+", ""),
+)
+_RULES = tuple((fault, re.compile(pattern, re.MULTILINE), hint) for fault, pattern, hint in _ENTRIES)
+_EXPECTED = re.compile(r"^Error: (.*)$", re.MULTILINE)
+_LONGEST = 300
+_KILLED = {137: "killed (out of memory?)", -9: "killed (out of memory?)", 139: "crashed", -11: "crashed"}
+
+
+def judge(code: int, stdout: str, stderr: str) -> Verdict:
+    """Why a conversion that ended with ``code`` != 0 failed."""
+    text = f"{stderr}\n{stdout}"
+    for fault, pattern, hint in _RULES:
+        if (found := pattern.search(text)) is not None:
+            return Verdict(fault, _short(found[0]), hint)
+    if (expected := _EXPECTED.search(text)) is not None:
+        return Verdict(Fault.UNSURE, _short(expected[1]), "mpsearch does not know this message.")
+    if code in _KILLED:
+        return Verdict(Fault.TRANSIENT, f"the converter was {_KILLED[code]}", "Run fewer at a time.")
+    last = [line for line in text.splitlines() if line.strip()][-1:] or ["it said nothing"]
+    return Verdict(Fault.UNSURE, _short(f"exit code {code}: {last[0]}"), "")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
