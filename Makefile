@@ -39,7 +39,7 @@ bench-smoke: $(VENV)/dev.stamp
 	done
 
 clean:
-	rm -rf $(VENV) $(DEMO_DATA) $(DEMO_OUT) mpsearch-runs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_DATA) $(DEMO_OUT) studies/mpsearch-runs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -1,9 +1,10 @@
 """Makes the candidate lists of ``benchmarks/speed.py``: what samplers propose first, and neighbours of good ones.
 
 ``tpe.json`` and ``nsga2.json`` hold the first sixty candidates of a study with that sampler and seed 0;
-``neighbours.json`` sixty candidates that differ in one to three units from members of the two studies' fronts, the
-parent with its sixty changes in the order of a search that goes round the front. The lists are committed, so that
-figures of different days compare; run this only to make them anew.
+``neighbours.json`` sixty candidates that differ in one to three units from good ones, those on the two studies' fronts
+that keep the budget and the limits, in the order of a search that goes round them; ``front_neighbours.json`` the same
+for the whole fronts, with many a candidate that is mostly int16 and far beyond the budget. The lists are committed, so
+that figures of different days compare; run this only to make them anew.
 
     python benchmarks/candidates/make.py studies/yolov5n_face.yaml
 """
@@ -44,11 +45,15 @@ def main() -> int:
     bench = open_workbench(study, cache=cache_folder(study), say=lambda text: print(text, file=sys.stderr))
     limits = Limits(bench.budget_ms, study.limits.missed, study.limits.extra, study.budget.at)
     good: list[Candidate] = []
+    edge: list[Candidate] = []
     for name in ("tpe", "nsga2"):
         trials = _first(bench, limits, name)
         _write(name, [trial.record.candidate for trial in trials])
-        good += [trial.record.candidate for trial in front(trials)]
-    _write("neighbours", neighbours(bench, list(dict.fromkeys(good)), COUNT))
+        edge += [trial.record.candidate for trial in front(trials)]
+        good += [trial.record.candidate for trial in front(trials) if limits.feasible(trial.record)]
+    for name, parents in {"neighbours": good, "front_neighbours": edge}.items():
+        print(f"{name}: {len(set(parents))} parents", file=sys.stderr)
+        _write(name, neighbours(bench, list(dict.fromkeys(parents)), COUNT))
     return 0
 
 

@@ -16,12 +16,14 @@ from mpsearch.candidate import Candidate
 from mpsearch.pareto.limits import Limits
 from mpsearch.record import Measured, Record
 from mpsearch.search import samplers
-from mpsearch.search.guided import Context
+from mpsearch.search.guided import Context, GuidedSampler
 from mpsearch.search.guided.features import Features
 from mpsearch.search.guided.frames import Frames
 from mpsearch.search.guided.solve import Model
 from mpsearch.study.ledger import Ledger
 from mpsearch.study.run import StudyRun
+
+_REPEATS = 20
 
 
 class OverError(Exception):
@@ -44,6 +46,7 @@ class Session:
     visited: list[tuple[float, float] | None] = field(default_factory=list)
     records: dict[Chosen, Record] = field(default_factory=dict)
     asked: dict[Chosen, float | None] = field(default_factory=dict)
+    _repeats: int = 0
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng([3, self.seed])
@@ -58,9 +61,14 @@ class Session:
         if key not in self.records:
             if len(self.visited) >= self.evaluations:
                 raise OverError
+            self._repeats = 0
             noise = np.random.default_rng([9, self.seed, *key])
             self.records[key] = self.world.record(key, noise, len(self.visited))
             self.visited.append(self.world.value(key))
+        else:
+            self._repeats += 1
+            if self._repeats > _REPEATS * (1 + len(self.records)):  # nothing new is found any more
+                raise OverError
         outcome = self.records[key].outcome
         return (outcome.timing.median_ms, outcome.score.objective_px2) if isinstance(outcome, Measured) else None
 
@@ -208,11 +216,15 @@ def study(session: Session, name: str, *, warm: bool = False, without: str = "")
     seeds = session.uniforms()
     if warm:
         seeds += ilp_points(session, 8, switches=True)
+
+    def make(trials: int) -> optuna.samplers.BaseSampler:
+        return GuidedSampler(context, session.seed) if context else samplers.create(name, session.seed, trials)
+
     ledger = Ledger.create(optuna.storages.InMemoryStorage(), world.name, {}, limits)
     run = StudyRun(
         ledger, world.space, _Evaluator(session), limits=limits, seed=session.seed,
         seeds=[world.candidate(chosen) for chosen in seeds],
-        sampler=lambda trials: samplers.create(name, session.seed, trials, context=context),
+        sampler=make,
     )  # fmt: skip
     run.run(session.evaluations)
 

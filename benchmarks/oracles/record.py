@@ -1,12 +1,15 @@
 """Record an oracle: every assignment of types to the groups of a real network, simulated once and kept as a table.
 
 For each assignment: landmark error over all evaluation photographs and over the first four with faces, missed and extra
-faces, and the cost model's latency. Besides, what a search may know beforehand: each group's time by type and each edge's
-conversion times. Lines go to ``<out>.jsonl`` as they come (a killed run goes on there); at the end they are packed into
-``<out>.npz``. Assignments follow a Gray code: neighbours differ in one group, so most operators are shared.
+faces, and the cost model's latency. Besides, what a search may know beforehand: each group's time by type and each
+edge's conversion times. Lines go to ``<out>.jsonl`` as they come (a killed run goes on there); at the end they are
+packed into ``<out>.npz``. Assignments follow a Gray code: neighbours differ in one group, so most operators are shared.
 
-    MPSEARCH_SHARED=/path/to/shared nice -n 15 python benchmarks/oracles/record.py yolov5n --out benchmarks/oracles/yolov5n_2x10
-    ... record.py yolov5n --stages 5 --types int16 float16 --target rvc4 --out benchmarks/oracles/yolov5n_3x8
+    export MPSEARCH_SHARED=/path/to/shared; cd benchmarks/oracles
+    nice -n 15 python record.py yolov5n --out yolov5n_2x10
+    nice -n 15 python record.py retinaface --out retinaface_2x10
+    nice -n 15 python record.py yunet --stages 6 --join --out yunet_2x10
+    nice -n 15 python record.py yolov5n --stages 5 --types int16 float16 --target rvc4 --out yolov5n_3x8
 """
 
 from __future__ import annotations
@@ -22,15 +25,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from mpsearch import canonical, config, quant
 from mpsearch.board.cost import CostModel
 from mpsearch.board.profile import load as load_profile
 from mpsearch.candidate import BASES, DataType
 from mpsearch.evaluate import Artifact
+from mpsearch.graph.read import read as read_graph
 from mpsearch.scoring.landmarks import LandmarkScorer
 from mpsearch.scoring.reference import METRIC_VERSION
 from mpsearch.search.guided.frames import Frame, Frames
+from mpsearch.space.load import load as load_space
 from mpsearch.workbench import Workbench, open_workbench
 
 _FEW = 4
@@ -47,6 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("--stages", type=int, default=7, help="of the body; the heads are groups of their own")
+    parser.add_argument("--join", action="store_true", help="heads of one kind at several strides are one group")
     parser.add_argument("--base", default="uint8")
     parser.add_argument("--types", nargs="+", default=["int16"])
     parser.add_argument("--target", default="vs680")
@@ -64,11 +71,17 @@ def _open(options: argparse.Namespace, folder: Path) -> Workbench:
     shared = os.environ.get("MPSEARCH_SHARED", str(Path(__file__).resolve().parents[3] / "shared"))
     model, decoder, source = NETWORKS[options.network]
     space = folder / "space.yaml"
-    space.write_text(
-        f"vendor: synap\nbases: [{options.base}]\nuniforms: [{options.base}]\ntypes: [{', '.join(options.types)}]\n"
-        f"grouping: {{by: stage, stages: {options.stages}}}\ntails: 0\n"
-        + ("cuts: none\n" if options.network == "yolov5n" else "cuts: {points: nearest, uncut: false}\n")
-    )
+    head = f"vendor: synap\nbases: [{options.base}]\nuniforms: [{options.base}]\ntypes: [{', '.join(options.types)}]\n"
+    cuts = "cuts: none\n" if options.network == "yolov5n" else "cuts: {points: nearest, uncut: false}\n"
+    stages = f"grouping: {{by: stage, stages: {options.stages}}}\n"
+    space.write_text(head + stages + "tails: 0\n" + cuts)
+    groups = load_space(space, read_graph(Path(f"{shared}/data/models/{model}"))).groups
+    joined: dict[str, list[str]] = {}
+    for group in groups:  # heads of one kind at several strides are one group
+        name = group.name.rstrip("0123456789_") if group.name.startswith("head:") and options.join else group.name
+        joined.setdefault(name, []).extend(group.units)
+    named = yaml.safe_dump({"grouping": {"by": "globs", "groups": joined}})
+    space.write_text(head + named + "tails: 0\n" + cuts)
     study = folder / "study.yaml"
     study.write_text(
         f"model: {shared}/data/models/{model}\ntarget: {options.target}\nsearch_space: {space}\n"

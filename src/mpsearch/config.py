@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mpsearch.candidate import BASES, Candidate
 from mpsearch.errors import ConfigError
 
-SAMPLERS = ("tpe", "nsga2", "random", "gp")
+SAMPLERS = ("guided", "tpe", "nsga2", "random", "gp")
 
 
 class _Strict(BaseModel):
@@ -134,7 +134,7 @@ class Study(_Strict):
     decoder: Mapping[str, Any]
     limits: Limits = Limits()
     face_sizes: tuple[float, float] | None = None
-    sampler: str = "tpe"
+    sampler: str = "guided"
     trials: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0)
     metafile: MetafileConfig = MetafileConfig()

@@ -53,6 +53,17 @@ class Bench:
     profile: Profile | None
     budget_ms: float | None
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The part of a study's fingerprint that needs no photographs."""
+        study = self.study
+        fields = study.model_dump(mode="json", include={"input", "data", "decoder", "face_sizes", "camera"})
+        return {
+            "model": self.graph.digest,
+            "search space": self.space.digest,
+            "study file": canonical.digest(fields),
+        }
+
     def latency_ms(self, candidate: Candidate) -> float | None:
         """What the target's cost model says; None where latencies are measured."""
         if self.profile is None:
@@ -193,13 +204,11 @@ def open_workbench(
     camera = study.camera
     board = WithCamera(opened.board, cpu_ms=camera.cpu_ms, overlaps=camera.overlaps) if camera else opened.board
     fingerprint = {
-        "model": graph.digest,
+        **bench.identity,
         "calibration": calibration.digest,
         "evaluation": evaluation.digest,
-        "search space": bench.space.digest,
         "scoring": canonical.digest(scorer.settings),
         "board": opened.digest,
-        "camera": camera.model_dump() if camera else None,
         "simulator": quant.VERSION,
     }
     evaluator = Evaluator(opened.toolchain, opened.executor, board, scorer, versions=versions())

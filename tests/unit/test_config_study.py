@@ -25,7 +25,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_short_study_has_sensible_defaults(tmp_path: Path) -> None:
     study = config.load(write(tmp_path, GOOD))
-    assert (study.name, study.target, study.sampler, study.trials) == ("one", "vs680", "tpe", 100)
+    assert (study.name, study.target, study.sampler, study.trials) == ("one", "vs680", "guided", 100)
     assert study.model == tmp_path / "models/m.onnx"
     assert study.budget.ms == 33
     assert study.data_spec("evaluation") == tmp_path / "b"
@@ -47,7 +47,7 @@ def test_budgets_that_mean_nothing_are_refused(tmp_path: Path, budget: str) -> N
     [
         ("modle: x", "did you mean 'model'"),
         ("trials: 0", "trials"),
-        ("sampler: tpee", "one of tpe"),
+        ("sampler: tpee", "one of guided"),
         ("input: {scale: 0}", "scale"),
         ("input: {mean: [0, 0, 0]}", "did you mean 'means'"),
         ("face_sizes: [90, 10]", "smallest, largest"),

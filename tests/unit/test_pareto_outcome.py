@@ -44,7 +44,7 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
-PROVENANCE = Provenance("toy", "toy.onnx", {"model": "ab12"}, {"mpsearch": "0.1.0"})
+PROVENANCE = Provenance("toy", "toy.yaml", "toy.onnx", {"model": "ab12"}, {"mpsearch": "0.1.0"})
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, nan, inf])

@@ -194,7 +194,7 @@ def test_seeds_begin_with_uniforms_and_hold_tails_heads_and_the_users_own() -> N
     seeds = made.seeds([own])
     assert [seed.base for seed in seeds[:6]] == ["uint8", "uint8", "int8-pc", "int8-pc", "int16", "int16"]
     assert all(seed.is_uniform for seed in seeds[:6])
-    assert seeds[-1] == own
+    assert seeds[6] == own, "the user's own come right after the uniforms"
     assert len({seed.digest for seed in seeds}) == len(seeds)
     assert made.params(seeds[7]) is not None
 

@@ -35,10 +35,13 @@ class Door(paramiko.ServerInterface):
 
     def _run(self, channel: paramiko.Channel, line: str) -> None:
         done = subprocess.run(["sh", "-c", line], capture_output=True, stdin=subprocess.DEVNULL)
-        channel.sendall(done.stdout)
-        channel.sendall_stderr(done.stderr)
-        channel.send_exit_status(done.returncode)
-        channel.close()
+        try:
+            channel.sendall(done.stdout)
+            channel.sendall_stderr(done.stderr)
+            channel.send_exit_status(done.returncode)
+            channel.close()
+        except OSError:
+            return  # the client has hung up already
 
 
 @pytest.fixture
@@ -56,8 +59,11 @@ def address(tmp_path: Path) -> Iterator[SshAddress]:
                 return
             door = paramiko.Transport(client)
             door.add_server_key(key)
-            door.start_server(server=Door())
             open_doors.append(door)
+            try:
+                door.start_server(server=Door())
+            except (OSError, EOFError, paramiko.SSHException):
+                continue  # the client has hung up already
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

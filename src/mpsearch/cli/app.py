@@ -15,7 +15,7 @@ from pathlib import Path
 import typer
 
 from mpsearch import __version__
-from mpsearch.cli import calibrate, demo_data, doctor, evaluate, export, inspect, pareto, run, status
+from mpsearch.cli import calibrate, data, demo_data, doctor, evaluate, export, inspect, pareto, profile, run, status
 from mpsearch.errors import MpsearchError
 
 _INTERRUPTED = 130
@@ -25,9 +25,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Mixed-precision search for NPUs: landmark error against latency, and the metafile that gets you there.",
 )
-for module in (run, status, pareto, export, evaluate, inspect, calibrate, doctor, demo_data):
+for module in (run, status, pareto, export, evaluate, inspect, profile, data, calibrate, doctor, demo_data):
     module.register(app)
 
 

@@ -14,6 +14,7 @@ from mpsearch.errors import ConfigError
 if TYPE_CHECKING:
     from mpsearch.candidate import Candidate
     from mpsearch.graph.model import ModelGraph
+    from mpsearch.toolchain.synap.metafile import MetafileIO
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +39,7 @@ def evaluate(
 
     loaded = config.load(config.find(study))
     bench = open_workbench(loaded, cache=cache_folder(loaded), target=target, budget_ms=budget_ms, say=say)
-    candidate = bench.space.canonical(read_candidate(file, bench.graph))
+    candidate = bench.space.canonical(read_candidate(file, bench.graph, bench.io))
     bench.scorer.check_cut(candidate)
     record = bench.evaluator.evaluate(candidate)
     limits = Limits(bench.budget_ms, loaded.limits.missed, loaded.limits.extra, loaded.budget.at)
@@ -54,8 +55,11 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def read_candidate(file: Path, graph: ModelGraph) -> Candidate:
+def read_candidate(file: Path, graph: ModelGraph, io: MetafileIO) -> Candidate:
     """A candidate from its JSON, or from a metafile as the toolkit would understand it.
+
+    Args:
+        io: the study's preprocessing, with which the candidate will be scored.
 
     Raises:
         ConfigError: names file, line and thing.
@@ -67,12 +71,36 @@ def read_candidate(file: Path, graph: ModelGraph) -> Candidate:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read ({error})") from error
+    if not text.strip():
+        raise ConfigError(f"{file}: the file is empty", hint="Compare an exported metafile.yaml or candidate.json.")
     if file.suffix != ".json":
         parsed = parse(text, graph, source=str(file))
         for note in parsed.notes:
             say(f"note: {note}")
+        if parsed.candidate.base == "float16":
+            say("note: without a `quantization:` dataset the toolkit builds a float16 model; its error is taken as 0")
+        _check_preprocessing(file, parsed.io, io)
         return parsed.candidate
     try:
         return Candidate.from_json(json.loads(text))
     except (ValueError, AttributeError, TypeError) as error:
         raise ConfigError(f"{file}: not a candidate: {error}", hint="Compare an exported candidate.json.") from error
+
+
+def _check_preprocessing(file: Path, said: MetafileIO, study: MetafileIO) -> None:
+    """A metafile with other means or scale would be built into another model than the one that is scored here."""
+    plain = {"means": (0.0, 0.0, 0.0), "scale": 1.0}
+    for name, absent in plain.items():
+        here = getattr(said, name) or absent
+        there = getattr(study, name) or absent
+        if here != there:
+            raise ConfigError(
+                f"{file}: inputs: {name} {here} in the metafile, {there} in the study",
+                hint="Candidates are scored with the study's preprocessing: make the two agree.",
+            )
+    if said.input_format.startswith("bgr") != study.input_format.startswith("bgr"):
+        raise ConfigError(
+            f"{file}: inputs: format {said.input_format or 'rgb'!r} in the metafile, "
+            f"{study.input_format or 'rgb'!r} in the study",
+            hint="Candidates are scored with the study's channel order: make the two agree.",
+        )

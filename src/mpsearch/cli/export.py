@@ -9,6 +9,7 @@ import typer
 
 from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, open_stored
 from mpsearch.cli.output import say
+from mpsearch.errors import StudyChangedError
 
 
 def register(app: typer.Typer) -> None:
@@ -33,12 +34,16 @@ def export(
     loaded, ledger, limits = open_stored(study, storage, target, budget_ms)
     trial = choose(ledger.trials, pick, limits)
     bench = open_bench(loaded, target=target, budget_ms=limits.budget_ms)
-    stored_model = ledger.fingerprint.get("model")
-    if stored_model != bench.graph.digest:
-        say(f"warning: {bench.graph.path} is not the model that the study measured")
+    changed = [name for name, value in bench.identity.items() if ledger.fingerprint.get(name) != value]
+    if changed:
+        raise StudyChangedError(
+            f"{loaded.path}: {', '.join(changed)} changed since trial {trial.number} was measured",
+            hint="A bundle would mix that record with another study: restore the file, or run it as a new study.",
+        )
     rendered = bench.render(trial.record.candidate)
     provenance = bundles.Provenance(
         study=loaded.name,
+        study_file=str(loaded.path),
         model=bench.graph.path.name,
         digests={key: str(value) for key, value in ledger.fingerprint.items()},
         versions=trial.record.versions,

@@ -50,6 +50,7 @@ def inspect(
             "shape": list(graph.tensors[unit.outputs[0]].shape) if unit.outputs else [],
             "macs": unit.macs,
             "weights": unit.weights,
+            "cuts": [list(cut) for cut in graph.cut_points[unit.outputs[0]]] if unit.kind == "output" else [],
         }
         for unit in graph.units
     ]

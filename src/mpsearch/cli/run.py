@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mpsearch.study.summary import Summary
     from mpsearch.workbench import Workbench
 
-SamplerOption = Annotated[str | None, typer.Option("--sampler", help="tpe, nsga2, random or gp.")]
-TimeoutOption = Annotated[float | None, typer.Option("--timeout", help="Stop after this many seconds.")]
+SamplerOption = Annotated[str | None, typer.Option("--sampler", help="guided, tpe, nsga2, random or gp.")]
+TimeoutOption = Annotated[float | None, typer.Option("--timeout", min=0.1, help="Stop after this many seconds.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Of everything random.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Warnings about the photographs become errors.")]
 
@@ -40,13 +40,15 @@ def run(
     storage: StorageOption = None,
     seed: SeedOption = None,
     strict: StrictOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show what would be tried.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure nothing; show what would be tried.")] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Search, or go on with a stored search. A larger --trials extends it; another --budget-ms reads it anew."""
     from mpsearch import config
+    from mpsearch.search import samplers
 
     loaded = config.load(config.find(study))
+    samplers.check(sampler or loaded.sampler)
     if dry_run:
         _dry_run(loaded, target, budget_ms, form)
         return
@@ -101,6 +103,7 @@ def _search(
     from mpsearch.cli.progress import Progress
     from mpsearch.pareto.limits import Limits
     from mpsearch.search import samplers
+    from mpsearch.search.opening import open_sampler
     from mpsearch.study.folder import cache_folder, storage_url, stored_name
     from mpsearch.study.ledger import Ledger
     from mpsearch.study.run import StudyRun
@@ -108,7 +111,7 @@ def _search(
 
     name = sampler or loaded.sampler
     number = loaded.seed if seed is None else seed
-    samplers.create(name, number)  # a wrong name or a missing package is said before anything is computed
+    samplers.check(name)  # a wrong name or a missing package is said before anything is computed
     bench = open_workbench(
         loaded, cache=cache_folder(loaded), target=target, budget_ms=budget_ms, strict=strict, say=say
     )  # fmt: skip
@@ -117,6 +120,7 @@ def _search(
     if not more or total > int(ledger.study.user_attrs.get("asked", 0)):
         ledger.study.set_user_attr("asked", total)
     _say_beginning(bench, ledger, total)
+    make_sampler, seeds = open_sampler(name, bench, limits, seed=number, total=total, cache=cache_folder(loaded))
     try:
         with Progress(total, limits) as progress:
             search = StudyRun(
@@ -124,8 +128,8 @@ def _search(
                 bench.space,
                 bench.evaluator,
                 limits=limits,
-                sampler=lambda trials: samplers.create(name, number, trials),
-                seeds=bench.space.seeds(loaded.seeds),
+                sampler=make_sampler,
+                seeds=seeds,
                 seed=number,
                 on_trial=progress.on_trial,
             )

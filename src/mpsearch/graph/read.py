@@ -98,7 +98,7 @@ def _refuse_operators(model: onnx.ModelProto, path: Path) -> None:
         if node.op_type in _QUANTIZED:
             raise ModelError(
                 f"{path}: node {node.name!r} ({node.op_type}) says that the model is quantized already",
-                hint="Search the float model it came from; a quantized one can only be timed as a baseline.",
+                hint="Search the float model that it came from.",
             )
 
 
@@ -124,7 +124,8 @@ def _shapes(model: onnx.ModelProto, path: Path, graph_input: onnx.ValueInfoProto
         example = ",".join(str(d) if isinstance(d, int) else "1" if i == 0 else "480" for i, d in enumerate(seen))
         raise ModelError(
             f"{path}: input {graph_input.name!r} has a dynamic shape {seen}",
-            hint=f"Fix it with --input-shape {example or '1,3,480,640'} (in a study: `input: {{shape: [...]}}`).",
+            hint=f"Give the size that it was exported for: --input-shape {example or '1,3,480,640'}, for example; "
+            "in a study `input: {shape: [1, 3, 480, 640]}`.",
         )
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)

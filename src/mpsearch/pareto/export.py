@@ -47,9 +47,11 @@ class Provenance:
         digests: sha256 by part: ``model``, ``data``, ``space``, ``metric`` ...
         versions: name -> version of what took part.
         study, model: names, for the README.
+        study_file: where the study file is.
     """
 
     study: str
+    study_file: str
     model: str
     digests: Mapping[str, str]
     versions: Mapping[str, str]
@@ -143,7 +145,7 @@ def _readme(trial: Trial, rendered: Rendered, provenance: Provenance) -> str:
         f"The model is `{provenance.model}`; its digest is in `lock.json`. Beside it:", "",
         "```", shell_line(rendered.argv), "```", "",
         "## Verify", "",
-        "```", f"mpsearch eval candidate.json --study {provenance.study}", "```", "",
+        "```", shell_line(["mpsearch", "eval", "candidate.json", "--study", provenance.study_file]), "```", "",
         "scores the candidate anew with the same code; compare with `record.json`. The digests in `lock.json` say "
         "which model, photographs, search space and metric the numbers belong to.",
     ]  # fmt: skip

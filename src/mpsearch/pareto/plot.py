@@ -17,7 +17,7 @@ from mpsearch.pareto.pick import best
 _NEAR_DECADES = 0.15
 _STYLES = {  # origin -> label, marker, colour, size
     "sampler": ("proposed by the sampler", "o", "#7a8fa6", 22),
-    "seed": ("given by the user", "P", "#8a5fbf", 60),
+    "seed": ("seed", "P", "#8a5fbf", 60),
     "tail": ("tail split", "^", "#d9822b", 46),
     "uniform": ("one type everywhere", "s", "#2b8a3e", 52),
 }

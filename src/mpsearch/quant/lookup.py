@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.quant import schemes
+from mpsearch.quant.kept import Kept
 from mpsearch.quant.schemes import Codes, FloatArray, QParams
 
 Array = NDArray[Any]
@@ -25,11 +25,18 @@ def look_up(codes: Codes, table: Array) -> Array:
     return np.asarray(cv2.LUT(flat, table)).reshape(codes.shape)
 
 
-@lru_cache(maxsize=4096)
+_CONVERSIONS: Kept[tuple[QParams, QParams | None], Array] = Kept(48 << 20)
+
+
 def conversion(source: QParams, target: QParams | None) -> Array:
     """Table from codes of ``source`` to codes of ``target`` (None: to real numbers)."""
-    real = schemes.table(source)
-    return real if target is None else schemes.quantize(real, target)
+
+    def make() -> tuple[Array, int]:
+        real = schemes.table(source)
+        table = real if target is None else schemes.quantize(real, target)
+        return table, table.nbytes
+
+    return _CONVERSIONS.get_or_make((source, target), make)
 
 
 def convert(values: Array, source: QParams | None, target: QParams | None) -> Array:

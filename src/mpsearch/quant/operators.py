@@ -24,6 +24,8 @@ from mpsearch.quant.schemes import FloatArray, QParams
 
 Array = NDArray[Any]
 Operator = Callable[[Sequence[Array]], list[Array]]
+_SESSION_BYTES, _MOVE_BYTES, _FLOAT_BYTES = 112 << 10, 1 << 10, 4
+"""A session without weights, measured with onnxruntime 1.32; a closure."""
 
 
 class Operators:
@@ -46,6 +48,15 @@ class Operators:
         if folded is not None:
             return self._linear(step, base, nodes, folded)
         return self._elementwise(step, nodes) or self._float(step, nodes)
+
+    def size_bytes(self, step: Step) -> int:
+        """What the operator of ``step`` takes, roughly: a session's own part, its weights twice, its table."""
+        unit = self._graph.unit[step.unit]
+        if unit.role is Role.TRANSPARENT:
+            return _MOVE_BYTES
+        inner = step.inner or step.targets[0][1]
+        table = 0 if inner is None else inner.levels * inner.code_type.itemsize
+        return _SESSION_BYTES + unit.weights * 2 * _FLOAT_BYTES + table
 
     def linear(self, unit: str) -> Linear | None:
         """The convolution or matrix product with constant weights at the head of ``unit``, if there is one."""

@@ -6,29 +6,33 @@ See ``docs/adr/0003-simulator.md`` for why it is built this way.
 from __future__ import annotations
 
 import os
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
-from mpsearch.candidate import BASES, Algorithm, Candidate, DataType
-from mpsearch.errors import DataError, ModelError
+from mpsearch.candidate import BASES, Algorithm, Base, Candidate, DataType
+from mpsearch.errors import DataError
 from mpsearch.evaluate import Artifact
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.onnxio import Tail
-from mpsearch.quant import algorithms, entropy, lookup, plan, ranges, schemes, statistics, table
+from mpsearch.quant import algorithms, entropy, execution, plan, prefix, ranges, statistics, table
 from mpsearch.quant.algorithms import Options
-from mpsearch.quant.operators import Array, Operator, Operators
+from mpsearch.quant.kept import Kept
+from mpsearch.quant.operators import Operator, Operators
 from mpsearch.quant.plan import Plan, Step
+from mpsearch.quant.prefix import Course, Prefixes
 from mpsearch.quant.ranges import Range
 from mpsearch.quant.schemes import FloatArray
 from mpsearch.quant.statistics import Histograms, Photos, Statistics
 
 BATCH = 4
 """Photographs a task: enough to hide Python's part, few enough to stay in the cache."""
-_OPERATORS = 1024
+ACTIVATIONS_BYTES = 384 << 20
+OPERATORS_BYTES = 96 << 20
+"""Of operators (sessions, weights, tables) kept between trials."""
 
 
 class Simulator:
@@ -38,6 +42,8 @@ class Simulator:
         cache: folder for calibration statistics; None keeps them in memory only.
         threads: worker threads; 0 takes every core.
         options: of the calibration algorithms.
+        activations_bytes: of activations kept for later trials; 0 keeps none. Changes the time of a trial, never a
+            bit of its result.
 
     Raises:
         DataError: no photographs, or values that are not finite.
@@ -52,6 +58,7 @@ class Simulator:
         cache: Path | None = None,
         threads: int = 0,
         options: Options | None = None,
+        activations_bytes: int = ACTIVATIONS_BYTES,
     ) -> None:
         self._graph = graph
         self._calibration, self._evaluation = calibration, evaluation
@@ -61,7 +68,9 @@ class Simulator:
         self._histograms: Histograms | None = None
         self._clipped: Callable[[str], Range] | None = None
         self._operators = Operators(graph)
-        self._made: OrderedDict[tuple[str, Step], Operator] = OrderedDict()
+        self._made: Kept[tuple[Base, Step], Operator] = Kept(OPERATORS_BYTES)
+        self._batch_count = -(-len(evaluation) // BATCH)
+        self._prefixes = Prefixes(graph, activations_bytes, len(evaluation), self._batch_count)
 
     @property
     def statistics(self) -> Statistics:
@@ -81,14 +90,31 @@ class Simulator:
             )
         return self._histograms
 
+    @property
+    def kept_bytes(self) -> int:
+        """What the activations kept for later trials take."""
+        return self._prefixes.used_bytes
+
     def batches(self, artifact: Artifact) -> Iterator[Mapping[str, FloatArray]]:
         """See :meth:`mpsearch.evaluate.Executor.batches`."""
         if len(self._evaluation) == 0:
             raise DataError("no evaluation photographs", hint="Check the study's `data.evaluation`.")
         laid = self.plan(artifact.candidate, artifact.types)
         tail = Tail(self._graph, artifact.candidate)
-        for device in self._run(laid, self._evaluation.batches(BATCH)):
-            yield tail.complete(device)
+        course = self._prefixes.course(laid)
+        execution.give_back()  # what had to make room
+        batches: Iterable[FloatArray | None] = self._evaluation.batches(BATCH)
+        if not course.reads_photographs:
+            batches = repeat(None, self._batch_count)
+        finished = False
+        try:
+            for device in self._run(laid, course, batches):
+                yield tail.complete(device)
+            finished = True
+        finally:
+            if not finished:
+                self._prefixes.forget(course.keys)
+            execution.give_back()
 
     def outputs(self, wanted: Candidate | Artifact, images: FloatArray) -> dict[str, FloatArray]:
         """Model output -> ``[N, ...]`` for ``images`` ``[N, C, H, W]``."""
@@ -96,8 +122,15 @@ class Simulator:
         laid = self.plan(artifact.candidate, artifact.types)
         tail = Tail(self._graph, artifact.candidate)
         parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        done = [tail.complete(device) for device in self._run(laid, iter(parts))]
+        done = [tail.complete(device) for device in self._run(laid, prefix.whole(self._graph, laid), parts)]
         return {name: np.concatenate([part[name] for part in done]) for name in done[0]}
+
+    def inner(self, candidate: Candidate, images: FloatArray) -> dict[str, FloatArray]:
+        """Every tensor that a unit makes, dequantized, for ``images`` ``[N, C, H, W]``; takes much memory."""
+        laid = self.plan(candidate, self._graph.assign(candidate))
+        every = replace(laid, delivered=tuple(prefix.quantizers(self._graph, laid).items()))
+        (made,) = self._run(every, prefix.whole(self._graph, every), [images])
+        return made
 
     def plan(self, candidate: Candidate, types: Mapping[str, DataType]) -> Plan:
         """Every quantizer of ``candidate``.
@@ -147,64 +180,13 @@ class Simulator:
                 weights[plan.before_activation(self._graph, unit) or unit.outputs[0]] = entropy.gini(node.weights)
         return {"out0": entropy.activations(self.histograms), "weight": weights}
 
-    def _run(self, laid: Plan, batches: Iterator[FloatArray]) -> Iterator[dict[str, FloatArray]]:
-        """The delivered tensors, batch by batch in order; at most one batch a worker is in flight."""
-        operators = [self._operator(laid, step) for step in laid.steps]
-        with ThreadPoolExecutor(self._threads) as pool:
-            waiting: deque[Future[dict[str, FloatArray]]] = deque()
-            for batch in batches:
-                waiting.append(pool.submit(self._one, laid, operators, batch))
-                if len(waiting) > self._threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+    def _run(self, laid: Plan, course: Course, batches: Iterable[FloatArray | None]) -> Iterator[dict[str, FloatArray]]:
+        base = BASES[laid.candidate.base]
+        operators = [self._operator(step, base) for step in course.steps]
+        return execution.run(self._graph, laid, course, operators, batches, self._threads)
 
-    def _operator(self, laid: Plan, step: Step) -> Operator:
-        key = (laid.candidate.base, step)
-        if (known := self._made.get(key)) is not None:
-            self._made.move_to_end(key)
-            return known
-        made = self._operators.make(step, BASES[laid.candidate.base])
-        self._made[key] = made
-        if len(self._made) > _OPERATORS:
-            self._made.popitem(last=False)
-        return made
+    def _operator(self, step: Step, base: Base) -> Operator:
+        def make() -> tuple[Operator, int]:
+            return self._operators.make(step, base), self._operators.size_bytes(step)
 
-    def _one(self, laid: Plan, operators: list[Operator], images: FloatArray) -> dict[str, FloatArray]:
-        if not np.isfinite(images).all():
-            raise DataError("a photograph holds NaN or infinite values", hint="Check means and scale.")
-        source = self._graph.inputs[0]
-        stored: dict[str, schemes.QParams | None] = {source: laid.input}
-        values: dict[str, Array] = {
-            source: lookup.convert(images.reshape(len(images), 1, *images.shape[1:]), None, laid.input)
-        }
-        readers = _last_readers(laid)
-        for index, (step, operator) in enumerate(zip(laid.steps, operators, strict=True)):
-            arrays = [lookup.convert(values[name], stored[name], read) for name, read in step.sources]
-            for (name, params), made in zip(step.targets, operator(arrays), strict=True):
-                shape = self._graph.tensors[name].shape
-                if made.shape[1:] != shape:
-                    raise ModelError(f"unit {step.unit!r} made {made.shape[1:]} for {name!r}, expected {shape}")
-                values[name], stored[name] = made, params
-            for name in readers.get(index, ()):
-                del values[name]
-        out: dict[str, FloatArray] = {}
-        for name, params in laid.delivered:
-            codes = lookup.convert(values[name], stored[name], params)
-            real = lookup.convert(codes, params, None)
-            out[name] = real.reshape(len(real) * real.shape[1], *real.shape[2:])
-        return out
-
-
-def _last_readers(laid: Plan) -> dict[int, list[str]]:
-    """Step index -> the tensors that nobody reads after it."""
-    last: dict[str, int] = {}
-    for index, step in enumerate(laid.steps):
-        for name, _ in (*step.sources, *step.targets):
-            last[name] = index
-    kept = {name for name, _ in laid.delivered}
-    found: dict[int, list[str]] = {}
-    for name, index in last.items():
-        if name not in kept:
-            found.setdefault(index, []).append(name)
-    return found
+        return self._made.get_or_make((base, step), make)

@@ -180,8 +180,8 @@ class SearchSpace:
         )
 
     def seeds(self, extra: Iterable[Candidate] = (), *, tails: int = SEED_TAILS) -> tuple[Candidate, ...]:
-        """What a study tries first: uniforms at the deepest and the shallowest cut, at most ``tails`` tail splits and
-        the heads alone in each type at the deepest cut, each group alone in the first type, then ``extra``."""
+        """What a study tries first: uniforms at the deepest and the shallowest cut, then ``extra``, then at most
+        ``tails`` tail splits, the heads alone in each type at the deepest cut, and each group alone."""
         depths = tuple(dict.fromkeys((self._deepest, 0)))
         uniforms = [
             self._decoder.build(self._plain(depth), base=base) for base in self.uniform_bases for depth in depths
@@ -198,7 +198,7 @@ class SearchSpace:
             wanted = replace(plain, overrides=tuple((unit, DataType(kind)) for unit in ends))
             splits.append(self.at(self.nearest(self._decoder.followed(wanted))))
         alone = [self.at({**self._plain(self._deepest), "base": base, **one}) for one in self._one_group_each()]
-        return _unique([*uniforms, *splits, *alone, *(self.canonical(candidate) for candidate in extra)])
+        return _unique([*uniforms, *(self.canonical(candidate) for candidate in extra), *splits, *alone])
 
     def _one_group_each(self) -> Iterator[dict[str, str]]:
         """Each group alone in the first type: the error that one group costs is what a search must learn first."""

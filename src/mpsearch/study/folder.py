@@ -1,4 +1,4 @@
-"""Where a study keeps its things: ``mpsearch-runs/<name>/`` in the folder that the command is run in."""
+"""Where a study keeps its things: ``mpsearch-runs/<name>/`` beside the study file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def stored_name(study: Study, target: str | None = None) -> str:
 
 def study_folder(study: Study) -> Path:
     """Folder of the default storage and of the caches."""
-    return Path.cwd() / "mpsearch-runs" / study.name
+    return study.path.parent / "mpsearch-runs" / study.name
 
 
 def cache_folder(study: Study) -> Path:

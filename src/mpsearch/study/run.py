@@ -201,9 +201,13 @@ class StudyRun:
 
     def _settle(self, trial: optuna.Trial, record: Record) -> None:
         """Store the record, then tell; harmless when an interrupt lets it begin twice."""
-        if RECORD not in trial.user_attrs:
-            trial.set_user_attr(RECORD, record.to_json())
-        self._tell(trial, record)
+        try:
+            if RECORD not in trial.user_attrs:
+                trial.set_user_attr(RECORD, record.to_json())
+            self._tell(trial, record)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            # Two processes took the same waiting trial (SQLite locks no rows), and the other one was faster with it.
+            return
 
     def _answer(self, trial: optuna.Trial, known: Trial) -> None:
         trial.set_user_attr(DUPLICATE_OF, known.number)

@@ -1,0 +1,82 @@
+"""The cheap rung: landmark errors on few photographs, asked for before anything is worth a whole evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mpsearch.candidate import Candidate
+from mpsearch.record import Measured, Record
+from mpsearch.search.guided.context import Context
+from mpsearch.search.guided.frames import Frames
+
+
+class CheapRung:
+    """Sensitivities: one group low in a network that is high elsewhere, for each base, as far as the limit allows.
+
+    Attributes:
+        calls: asked so far in this process.
+        seconds: that they took.
+    """
+
+    def __init__(self, context: Context, frames: Frames) -> None:
+        self._context, self._frames = context, frames
+        self._known = context.cheap_known
+        self.calls = 0
+        self.seconds = 0.0
+        self._list: tuple[Candidate, ...] | None = None
+
+    def known(self, records: Sequence[Record]) -> dict[str, tuple[Candidate, float]]:
+        """Digest -> candidate and its error on few photographs, px^2."""
+        if self._context.cheap_error is None:
+            return {}
+        if self._list is None:
+            self._list = tuple(self._wanted(records))
+        found: dict[str, tuple[Candidate, float]] = {}
+        for candidate in self._list:
+            error = self._ask(candidate)
+            if error is not None:
+                found[candidate.digest] = (candidate, error)
+        return found
+
+    def _ask(self, candidate: Candidate) -> float | None:
+        if candidate.digest not in self._known and self._context.cheap_error is not None:
+            start = time.perf_counter()
+            self._known[candidate.digest] = self._context.cheap_error(candidate)
+            self.calls += 1
+            self.seconds += time.perf_counter() - start
+        return self._known[candidate.digest]
+
+    def _wanted(self, records: Sequence[Record]) -> list[Candidate]:
+        """At most as many as the limit allows, the base with the least error first."""
+        limit = self._context.cheap_calls
+        found: dict[str, Candidate] = {}
+        for base in self._bases(records):
+            for candidate in self._flips(base):
+                if len(found) >= limit:
+                    return list(found.values())
+                found.setdefault(candidate.digest, candidate)
+        return list(found.values())
+
+    def _bases(self, records: Sequence[Record]) -> list[str]:
+        bases = self._context.space.bases
+        least = dict.fromkeys(bases, float("inf"))
+        for record in records:
+            own = record.candidate
+            if own.base in least and own.is_uniform and isinstance(record.outcome, Measured):
+                least[own.base] = min(least[own.base], record.outcome.score.objective_px2)
+        return sorted(bases, key=lambda base: (least[base], bases.index(base)))
+
+    def _flips(self, base: str) -> Iterator[Candidate]:
+        space = self._context.space
+        deepest = {name: choices[-1] for name, choices in self._frames.dimensions.items() if name.startswith("cut:")}
+        frame = self._frames.at({"base": base, **deepest})
+        highest = np.array(frame.counts) - 1
+        yield space.at(frame.point(highest))
+        for group, count in enumerate(frame.counts):
+            for option in range(count - 1):
+                chosen = highest.copy()
+                chosen[group] = option
+                yield space.at(frame.point(chosen))

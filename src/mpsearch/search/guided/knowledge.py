@@ -1,0 +1,105 @@
+"""What the trials say, as arrays: made anew from the study before every proposal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpsearch.candidate import Candidate
+from mpsearch.pareto.limits import Limits
+from mpsearch.record import Measured, Record
+from mpsearch.search.guided.arrays import Floats, Ints
+from mpsearch.search.guided.features import Columns, Features
+from mpsearch.search.guided.frames import Frame, Frames
+
+_FRAME_WEIGHT = 0.15
+"""How far apart another cut, dropped output or base puts two candidates; all groups at another rank are 1 apart."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """One candidate as the models see it.
+
+    Attributes:
+        at: frame and assignment; None where groups and frame cannot say it (a tail that ends within a group).
+        error_px2, latency_ms: None for a failed one, and the latency for one that only ran on few photographs.
+        ok: built, ran, and kept the limits on faces.
+        cheap: ran on few photographs only.
+    """
+
+    candidate: Candidate
+    at: tuple[Frame, Ints] | None
+    latency: Floats
+    shares: Floats
+    place: Floats
+    error_px2: float | None = None
+    latency_ms: float | None = None
+    ok: bool = True
+    cheap: bool = False
+
+
+class Encoder:
+    """Candidates to :class:`Known`; the slow part once for each."""
+
+    def __init__(self, frames: Frames, features: Features) -> None:
+        self.frames, self.features = frames, features
+        self._places = Columns()
+        self._made: dict[str, Known] = {}
+
+    def encode(self, candidate: Candidate) -> Known:
+        """Without results."""
+        if candidate.digest not in self._made:
+            shares = self.features.shares(candidate)
+            self._made[candidate.digest] = Known(
+                candidate, self.frames.of(candidate), self.features.latency_row(candidate), shares,
+                self._place(candidate, shares[None])[0],
+            )  # fmt: skip
+        return self._made[candidate.digest]
+
+    def places(self, frame: Frame, shares: Floats) -> Floats:
+        """[n, coordinates] for shares [n, groups, ranks]."""
+        return self._place(frame.plain, shares)
+
+    def padded(self, place: Floats) -> Floats:
+        """With zeros for coordinates that were not known when ``place`` was made."""
+        missing = self.width - place.shape[-1]
+        return np.concatenate([place, np.zeros((*place.shape[:-1], missing))], axis=-1) if missing else place
+
+    @property
+    def width(self) -> int:
+        return 2 * len(self.features.groups) + len(self._places)
+
+    def _place(self, candidate: Candidate, shares: Floats) -> Floats:
+        terms = [("base", candidate.base), ("algorithm", str(candidate.algorithm)), ("pre", candidate.preprocess)]
+        marks = [("cut", output, *tensors) for output, tensors in candidate.cuts]
+        marks += [("drop", output) for output in candidate.dropped]
+        columns = {self._places.at(term): _FRAME_WEIGHT for term in (*terms, *marks)}
+        groups = max(len(self.features.groups), 1)
+        by_rank = np.concatenate([shares[:, :, 1], shares[:, :, 2]], axis=1) / groups
+        rest = np.broadcast_to(self._places.row(columns), (len(shares), len(self._places)))
+        found: Floats = np.concatenate([by_rank, rest], axis=1)
+        return found
+
+
+def gather(
+    records: Sequence[Record], cheap: Mapping[str, tuple[Candidate, float]], encoder: Encoder, limits: Limits
+) -> list[Known]:
+    """Everything that was observed, full evaluations first."""
+    found: list[Known] = []
+    for record in records:
+        blank = encoder.encode(record.candidate)
+        if isinstance(record.outcome, Measured):
+            over = limits.violations(record)
+            ok = over["missed"] <= 0 and over["extra"] <= 0
+            error, latency = record.outcome.score.objective_px2, record.outcome.timing.median_ms
+        else:
+            ok, error, latency = False, None, None
+        found.append(
+            Known(record.candidate, blank.at, blank.latency, blank.shares, blank.place, error, latency, ok)
+        )  # fmt: skip
+    for candidate, error in cheap.values():
+        blank = encoder.encode(candidate)
+        found.append(Known(candidate, blank.at, blank.latency, blank.shares, blank.place, error, cheap=True))
+    return found

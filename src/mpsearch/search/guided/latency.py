@@ -1,0 +1,82 @@
+"""Latency as a weighted sum of what the prior expects of each part; the weights are learnt from total latencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from mpsearch.search.guided.arrays import Floats, Ints
+from mpsearch.search.guided.features import Features
+from mpsearch.search.guided.frames import Frame
+from mpsearch.search.guided.gaussian import Fit, Problem, Setting
+
+_SHARED = 0.5
+"""Variance of what all units of a type (or of a kind in a type) have in common, against that of a group's own."""
+_SWITCH = 0.03
+"""A switch that the prior does not know may cost such a share of the fastest latency, one standard deviation."""
+_SETTINGS = tuple(
+    Setting(spread, strength, 0.3, noise)
+    for spread, strength, noise in product(
+        (0.001, 0.01, 0.05, 0.15, 0.4, 0.8), (0.0, 0.01, 0.04), (0.0002, 0.001, 0.005, 0.02, 0.06)
+    )
+)
+"""``strength`` and ``noise`` are shares of the latency."""
+
+
+@dataclass(frozen=True)
+class LatencyModel:
+    """Fitted to the trials."""
+
+    features: Features
+    fit: Fit
+    scale_ms: float
+
+    def predict(self, rows: Floats, places: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation in ms."""
+        mean, sd = self.fit.predict(_wide(rows, len(self.fit.mean)) / self.scale_ms, places)
+        return mean * self.scale_ms, sd * self.scale_ms
+
+    def draw(self, rng: np.random.Generator | None) -> Floats:
+        """[terms] ms for each unit of a feature; the posterior mean without ``rng``."""
+        return self.fit.weights if rng is None else self.fit.draw(rng)
+
+    def rows(self, frame: Frame, chosen: Ints) -> Floats:
+        return _wide(self.features.latency_rows(frame, chosen), len(self.fit.mean))
+
+
+def fit(
+    features: Features, rows: list[Floats], places: Floats, latency_ms: Floats, *, remainder: bool = True
+) -> LatencyModel:
+    """The posterior after these trials; columns that appear later must be asked for before (``features.tables``)."""
+    width = len(features.latency)
+    table = np.array([_wide(row, width) for row in rows])
+    scale_ms = float(latency_ms.min())
+    mean, covariance = _prior(features, table, scale_ms, latency_ms)
+    grid = [setting for setting in _SETTINGS if remainder or not setting.strength]
+    settings = grid if len(latency_ms) > 2 else (Setting(0.4, 0.0, 0.3, 0.003),)
+    y = latency_ms / scale_ms
+    found = Problem(table / scale_ms, places, y, mean, covariance, y).best(settings)
+    return LatencyModel(features, found, scale_ms)
+
+
+def _prior(features: Features, table: Floats, scale_ms: float, latency_ms: Floats) -> tuple[Floats, Floats]:
+    """Mean and covariance of the weights at spread 1. The prior's scale is that of the trials: a profile that is
+    twice too slow throughout is corrected by one number, not by all weights."""
+    terms = list(features.latency.index)
+    main = np.array([term[0] in ("fixed", "unit", "edge") for term in terms])
+    expected = table[:, main].sum(axis=1)
+    factor = float(np.exp(np.median(np.log(latency_ms / expected))))
+    mean = np.where(main, factor, 0.0)
+    sd = np.array([{"kind": _SHARED**0.5, "type": _SHARED**0.5}.get(str(term[0]), 1.0) for term in terms]) * factor
+    switches = np.array([term[0] == "switch" for term in terms])
+    sd[switches] = _SWITCH * scale_ms
+    return mean, np.diag(sd**2)
+
+
+def _wide(rows: Floats, width: int) -> Floats:
+    missing = width - rows.shape[-1]
+    if not missing:
+        return rows
+    return np.concatenate([rows, np.zeros((*rows.shape[:-1], missing))], axis=-1)

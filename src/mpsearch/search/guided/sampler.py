@@ -1,0 +1,88 @@
+"""The Optuna sampler: what it knows is rebuilt from the study's trials before every proposal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from mpsearch.candidate import Candidate
+from mpsearch.record import Record
+from mpsearch.search.guided.context import Context
+from mpsearch.search.guided.engine import Engine
+
+_RECORD = "record"
+"""Key of the user attribute that holds a trial's record (``mpsearch.study.ledger.RECORD``)."""
+
+
+class GuidedSampler(optuna.samplers.BaseSampler):
+    """Proposes what the models of latency and error expect most of; see ``docs/guided-search.md``.
+
+    A proposal depends on the seed, the trial's number and the trials that the study holds, and on nothing else: a
+    resumed study goes on as if it had not stopped.
+
+    Args:
+        context: the space, the limits and what is known for free.
+    """
+
+    def __init__(self, context: Context, seed: int) -> None:
+        self._context, self._seed = context, seed
+        self._dimensions: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution(choices)
+            for name, choices in context.space.dimensions.items()
+            if len(choices) > 1
+        }
+        self.engine = Engine(context)
+        self._records: dict[tuple[str, int], Record] = {}
+        self._random = optuna.samplers.RandomSampler(seed=seed)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return dict(self._dimensions)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if not search_space:
+            return {}
+        trials = study.get_trials(deepcopy=False)
+        records = self._finished(study, trials)
+        running = self._running(trials, trial)
+        rng = np.random.default_rng([self._seed, trial.number])
+        point = self.engine.propose(records, running, rng)
+        return {name: point[name] for name in search_space}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        self._random.reseed_rng()
+
+    def _finished(self, study: optuna.Study, trials: Sequence[FrozenTrial]) -> list[Record]:
+        """One record for each candidate, in order of the trials."""
+        found: dict[str, Record] = {}
+        for trial in trials:
+            if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or _RECORD not in trial.user_attrs:
+                continue
+            key = (study.study_name, trial.number)
+            if key not in self._records:
+                self._records[key] = Record.from_json(trial.user_attrs[_RECORD])
+            record = self._records[key]
+            found.setdefault(record.candidate.digest, record)
+        return list(found.values())
+
+    def _running(self, trials: Sequence[FrozenTrial], own: FrozenTrial) -> list[Candidate]:
+        """What is being measured elsewhere, or waits to be."""
+        found = []
+        for trial in trials:
+            if trial.number == own.number or trial.state not in (TrialState.RUNNING, TrialState.WAITING):
+                continue
+            params: Mapping[str, Any] = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+            if all(name in params for name in self._dimensions):
+                found.append(self._context.space.at(params))
+        return found
