@@ -29,7 +29,7 @@ _NEAR_BUDGET = 0.9
 _NEAR = 1 / 3
 """Share of the trials that are for the least error within the budget; the others are for the front's area."""
 _MODEL_FREE = 0.1
-"""Share of the trials that are children of the front, whatever the models say."""
+"""Share of the trials that are drawn from the pool blindly, among those expected within the budget."""
 _SOLVES = 12
 """Exact solutions a proposal for a few groups; fewer for many."""
 _FRAMES = 4
