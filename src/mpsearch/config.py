@@ -11,13 +11,14 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mpsearch.candidate import BASES, Candidate
 from mpsearch.errors import ConfigError
+from mpsearch.validation import explain
 
 SAMPLERS = ("guided", "tpe", "nsga2", "random", "gp")
 
@@ -230,7 +231,7 @@ def load(path: Path) -> Study:
     try:
         return Study.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{path}: " + _explain(error), hint="See docs/studies.md for every field.") from error
+        raise ConfigError(f"{path}: " + explain(error, Study), hint="See docs/studies.md for every field.") from error
 
 
 def _expand(text: str, path: Path) -> str:
@@ -244,32 +245,3 @@ def _expand(text: str, path: Path) -> str:
         return found
 
     return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", value, text)
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        place = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            fields = _fields_at(item["loc"][:-1])
-            near = get_close_matches(str(item["loc"][-1]), fields, n=1)
-            message = "unknown field" + (f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(fields)}")
-        elif item["type"] == "missing":
-            message = "is missing"
-        lines.append(f"{place}: {message}")
-    return "; ".join(lines)
-
-
-def _fields_at(place: tuple[int | str, ...]) -> list[str]:
-    """The fields that a mapping at ``place`` may have."""
-    model: type[BaseModel] = Study
-    for part in place:
-        field = model.model_fields.get(str(part))
-        annotation: Any = field.annotation if field else None
-        options = (annotation, *get_args(annotation))  # the second kind: CameraConfig | None
-        inner = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-        if inner is None:
-            return []
-        model = inner
-    return [name for name in model.model_fields if name != "path"]

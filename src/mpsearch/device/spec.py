@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -20,6 +19,7 @@ from mpsearch.transport.adb import AdbTransport
 from mpsearch.transport.base import Transport
 from mpsearch.transport.local import LocalTransport
 from mpsearch.transport.ssh import SshAddress, SshTransport
+from mpsearch.validation import explain
 
 _ONLY = {
     "ssh": {"host", "user", "port", "key", "known_hosts"},
@@ -171,7 +171,9 @@ def load(path: Path) -> BoardSpec:
     try:
         spec = BoardSpec.model_validate({"name": path.stem, **data, "path": path.resolve()})
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(error)}", hint="See docs/boards-real.md for every field.") from error
+        raise ConfigError(
+            f"{path}: {explain(error, BoardSpec)}", hint="See docs/boards-real.md for every field."
+        ) from error
     here = path.resolve().parent
     places = {
         name: here / place.expanduser()
@@ -185,28 +187,3 @@ def load(path: Path) -> BoardSpec:
     spec.toolkit.make()
     spec.timing.make()
     return spec
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        place = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            fields = _fields(item["loc"][:-1])
-            near = get_close_matches(str(item["loc"][-1]), fields, n=1)
-            message = "unknown field" + (f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(fields)}")
-        elif item["type"] == "missing":
-            message = "is missing"
-        lines.append(f"{place}: {message}")
-    return "; ".join(lines)
-
-
-def _fields(place: tuple[int | str, ...]) -> list[str]:
-    model: Any = BoardSpec
-    for part in place:
-        field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type):
-            return []
-        model = field.annotation
-    return [name for name in model.model_fields if name != "path"]
