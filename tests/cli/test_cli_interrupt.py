@@ -12,9 +12,14 @@ from pathlib import Path
 from cli_types import Run
 
 
+def _as_in_a_terminal() -> None:
+    """A shell's background jobs ignore SIGINT, and what they start inherits that; a user's terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_keeps_all_that_was_finished(folder: Path, run: Run) -> None:
     command = [sys.executable, "-c", "from mpsearch.cli import main; main()", "run", "--trials", "5000"]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=_as_in_a_terminal)
     deadline = time.monotonic() + 60
     finished = 0
     while finished < 3 and time.monotonic() < deadline and process.poll() is None:
