@@ -24,7 +24,7 @@ from typing import Any
 from mpsearch import config
 from mpsearch.pareto.front import Objectives, Trial, front, hypervolume
 from mpsearch.pareto.limits import Limits
-from mpsearch.search import samplers
+from mpsearch.search.opening import open_sampler
 from mpsearch.study.folder import cache_folder
 from mpsearch.study.ledger import Ledger
 from mpsearch.study.run import StudyRun
@@ -70,10 +70,8 @@ def compare(path: Path, trials: int, sampler: str, seed: int, folder: Path) -> d
     ledger = Ledger.create(default_url(folder / study.name), study.name, bench.fingerprint, limits)
     start = time.perf_counter()
     name = sampler or study.sampler
-    StudyRun(
-        ledger, bench.space, bench.evaluator, limits=limits, seed=seed, seeds=bench.space.seeds(study.seeds),
-        sampler=lambda count: samplers.create(name, seed, count),
-    ).run(trials)  # fmt: skip
+    make, seeds = open_sampler(name, bench, limits, seed=seed, total=trials, cache=cache_folder(study))
+    StudyRun(ledger, bench.space, bench.evaluator, limits=limits, seed=seed, seeds=seeds, sampler=make).run(trials)
     study_s = time.perf_counter() - start
     result = _summary(bench, hand_made, ledger.trials, limits)
     result |= {
