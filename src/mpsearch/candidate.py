@@ -12,30 +12,53 @@ from mpsearch import canonical
 
 
 class DataType(StrEnum):
-    """The type a unit computes in. ``float16`` is what Acuity leaves unquantized."""
+    """The type a unit computes in.
+
+    SyNAP and the host know ``uint8``, ``int8``, ``int16`` and ``float16`` (what Acuity leaves unquantized). SNPE names
+    activations and weights apart: ``a8w8``, ``a16w8``, ``a16w16`` and ``float16``.
+    """
 
     UINT8 = "uint8"
     INT8 = "int8"
     INT16 = "int16"
+    A8W8 = "a8w8"
+    A16W8 = "a16w8"
+    A16W16 = "a16w16"
     FLOAT16 = "float16"
 
     @property
     def bits(self) -> int:
-        return 8 if self in (DataType.UINT8, DataType.INT8) else 16
+        """Of an activation."""
+        return 8 if self in (DataType.UINT8, DataType.INT8, DataType.A8W8) else 16
+
+    @property
+    def weight_bits(self) -> int:
+        return 8 if self is DataType.A16W8 else self.bits
 
     @property
     def rank(self) -> int:
-        """Order of precision: 8-bit, then int16, then float16. A transparent unit takes the highest of its inputs."""
-        return {DataType.UINT8: 0, DataType.INT8: 0, DataType.INT16: 1, DataType.FLOAT16: 2}[self]
+        """Order of precision, below :data:`RANKS`. A transparent unit takes the highest of its inputs."""
+        return _RANK[self]
+
+
+_RANK = {
+    DataType.UINT8: 0, DataType.INT8: 0, DataType.A8W8: 0, DataType.INT16: 1, DataType.A16W8: 1, DataType.A16W16: 2,
+    DataType.FLOAT16: 3,
+}  # fmt: skip
+RANKS = 4
+"""Number of ranks of :attr:`DataType.rank`: 8 bits, 16 with 8-bit weights where weights are apart, 16 throughout,
+float16."""
 
 
 class Scheme(StrEnum):
-    """How numbers become integers, in SyNAP's words (``quantization.scheme``)."""
+    """How numbers become integers; all but the last two are SyNAP's words (``quantization.scheme``)."""
 
     ASYMMETRIC = "asymmetric_affine"
     SYMMETRIC = "symmetric_affine"
     PER_CHANNEL = "perchannel_symmetric_affine"
     DYNAMIC_FIXED_POINT = "dynamic_fixed_point"
+    ENCODINGS = "encodings"
+    """SNPE's: what its quantizer flags say, see :data:`OPTIONS`."""
     NONE = "none"
 
 
@@ -67,16 +90,48 @@ BASES: Mapping[str, Base] = {
     "int8-pc": Base(DataType.INT8, Scheme.PER_CHANNEL),
     "int8-dfp": Base(DataType.INT8, Scheme.DYNAMIC_FIXED_POINT),
     "int16": Base(DataType.INT16, Scheme.DYNAMIC_FIXED_POINT),
+    "a8w8": Base(DataType.A8W8, Scheme.ENCODINGS),
+    "a16w8": Base(DataType.A16W8, Scheme.ENCODINGS),
+    "a16w16": Base(DataType.A16W16, Scheme.ENCODINGS),
     "float16": Base(DataType.FLOAT16, Scheme.NONE),
 }
 """Short name -> base. ``float16`` as a base is the unquantized model."""
+
+QUANTIZER_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "act_quantizer": ("tf", "enhanced", "symmetric"),
+    "param_quantizer": ("tf", "enhanced", "symmetric"),
+    "act_calibration": ("tool", "min-max", "sqnr", "entropy", "mse", "percentile"),
+    "param_calibration": ("tool", "min-max", "sqnr", "entropy", "mse", "percentile"),
+    "act_schema": ("tool", "asymmetric", "symmetric"),
+    "param_schema": ("tool", "asymmetric", "symmetric"),
+    "weights": ("per_tensor", "per_channel"),
+    "matmul_weights": ("per_tensor", "per_row"),
+    "weight_bits": ("8", "4"),
+    "bias_bits": ("8", "32"),
+    "equalization": ("none", "cle"),
+}
+"""What changes the numbers of a whole model: option -> values, the vendor tool's default first. All are SNPE's
+(contract of ``snpe-dlc-quant`` and ``qairt-quantizer``); ``weight_bits`` is what the 8 in ``a8w8`` and ``a16w8`` is."""
+
+RUN_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "delegate": ("npu", "gpu", "cpu"),
+    "runtime": ("dsp", "gpu", "cpu"),
+    "perf_profile": (
+        "balanced", "low_balanced", "high_performance", "sustained_high_performance", "burst", "low_power_saver",
+        "power_saver", "high_power_saver", "extreme_power_saver", "system_settings",
+    ),
+}  # fmt: skip
+"""What changes where and how fast a whole model runs: SyNAP's ``delegate``, SNPE's ``runtime`` and ``perf_profile``."""
+
+OPTIONS: Mapping[str, tuple[str, ...]] = {**QUANTIZER_OPTIONS, **RUN_OPTIONS}
 
 
 @dataclass(frozen=True)
 class Candidate:
     """One full configuration.
 
-    Overrides that equal the base type are dropped and all tuples are sorted, so equal meaning is equal bytes.
+    Overrides that equal the base type and options at their default are dropped and all tuples are sorted, so equal
+    meaning is equal bytes.
     (Overrides of units that a cut removed are dropped by :meth:`mpsearch.space.SearchSpace.canonical`,
     which knows the graph.)
 
@@ -88,6 +143,7 @@ class Candidate:
             float on the CPU.
         dropped: model outputs that are not computed at all.
         preprocess: ``"cpu"``, or ``"nv12:1024x768"`` when the NPU converts the camera's frames.
+        options: ``(name, value)`` of :data:`OPTIONS`, the vendor's switches for a whole model.
     """
 
     base: str = "uint8"
@@ -96,6 +152,7 @@ class Candidate:
     cuts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     dropped: tuple[str, ...] = ()
     preprocess: str = "cpu"
+    options: tuple[tuple[str, str], ...] = ()
     _types: dict[str, DataType] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -105,10 +162,16 @@ class Candidate:
         types = {unit: DataType(kind) for unit, kind in self.overrides if DataType(kind) != base_type}
         dropped = tuple(sorted(set(self.dropped)))
         cuts = {output: tuple(tensors) for output, tensors in self.cuts if output not in dropped}
+        for name, value in self.options:
+            if value not in OPTIONS.get(name, ()):
+                known = ", ".join(OPTIONS.get(name, OPTIONS))
+                raise ValueError(f"unknown option {name}: {value}; one of {known}")
+        options = {name: value for name, value in self.options if value != OPTIONS[name][0]}
         object.__setattr__(self, "algorithm", Algorithm(self.algorithm))
         object.__setattr__(self, "overrides", tuple(sorted(types.items())))
         object.__setattr__(self, "cuts", tuple(sorted(cuts.items())))
         object.__setattr__(self, "dropped", dropped)
+        object.__setattr__(self, "options", tuple(sorted(options.items())))
         object.__setattr__(self, "_types", types)
 
     @property
@@ -127,6 +190,10 @@ class Candidate:
         """The type asked for ``unit`` (transparent units: see :meth:`ModelGraph.assign`)."""
         return self._types.get(unit, self.base_type)
 
+    def option(self, name: str) -> str:
+        """The value of one of :data:`OPTIONS`."""
+        return dict(self.options).get(name, OPTIONS[name][0])
+
     def cut_of(self, output: str) -> tuple[str, ...] | None:
         """The tensors that stand for ``output``, or None when it is delivered uncut."""
         return dict(self.cuts).get(output)
@@ -144,6 +211,8 @@ class Candidate:
             data["dropped"] = list(self.dropped)
         if self.preprocess != "cpu":
             data["preprocess"] = self.preprocess
+        if self.options:
+            data["options"] = dict(self.options)
         return data
 
     @classmethod
@@ -153,7 +222,7 @@ class Candidate:
         Raises:
             ValueError: unknown key, base, type or algorithm.
         """
-        known = {"base", "algorithm", "overrides", "cuts", "dropped", "preprocess"}
+        known = {"base", "algorithm", "overrides", "cuts", "dropped", "preprocess", "options"}
         if unknown := set(data) - known:
             raise ValueError(f"unknown candidate field(s): {', '.join(sorted(unknown))}")
         return cls(
@@ -163,6 +232,7 @@ class Candidate:
             cuts=tuple((output, tuple(tensors)) for output, tensors in data.get("cuts", {}).items()),
             dropped=tuple(data.get("dropped", ())),
             preprocess=data.get("preprocess", "cpu"),
+            options=tuple((name, str(value)) for name, value in data.get("options", {}).items()),
         )
 
     @cached_property

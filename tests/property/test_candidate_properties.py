@@ -30,13 +30,13 @@ scores = st.builds(
     Score,
     cell_landmark_mse_px2=st.none() | positive,
     matched_landmark_mse_px2=st.none() | positive,
-    objective_px2=positive,
+    objective=positive,
     faces=st.integers(0, 99),
     missed=st.integers(0, 99),
     extra=st.integers(0, 99),
     matched_iou=st.none() | st.floats(0, 1),
     nme=st.none() | positive,
-    per_image_px2=st.lists(st.none() | positive, max_size=4).map(tuple),
+    per_image=st.lists(st.none() | positive, max_size=4).map(tuple),
     outputs=st.dictionaries(names, st.dictionaries(st.sampled_from(["mse", "cosine"]), positive), max_size=2),
 )
 timings = st.builds(

@@ -33,7 +33,7 @@ def test_every_builtin_space_loads(name: str) -> None:
 
 def test_the_folder_at_the_root_holds_the_same_files_as_the_package(root: Path) -> None:
     def texts(folder: Path) -> dict[str, str]:
-        return {path.name: path.read_text() for path in folder.glob("synap_*.yaml")}
+        return {path.name: path.read_text() for path in folder.glob("*.yaml")}
 
     assert texts(root / "search_spaces") == texts(spec.builtin_folder())
 

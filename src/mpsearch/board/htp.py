@@ -1,7 +1,7 @@
 """How long a Hexagon Tensor Processor works for one unit of the graph in one data type.
 
-Candidates speak SyNAP's types; here ``uint8`` and ``int8`` are a8w8 (8-bit activations and weights), ``int16`` is a16w8
-(16-bit activations, 8-bit weights) and ``float16`` is fp16. What is fused and what is slow comes from the vendor's
+SyNAP's types are understood too: ``uint8`` and ``int8`` as a8w8 (8-bit activations and weights), ``int16`` as a16w8
+(16-bit activations, 8-bit weights); ``float16`` is fp16. What is fused and what is slow comes from the vendor's
 guidelines for HTP (channels in blocks of 32, ReLU and HardSwish inside convolutions but not Sigmoid, data movers the
 same in a16 and fp16) and its cycle counts of one graph (Div 7.2 times Mul); the rates are those of the profile.
 """
@@ -41,15 +41,17 @@ def unit_work(profile: Htp, graph: ModelGraph, unit: Unit, kind: DataType) -> Wo
 
 def conversion_ms(profile: Htp, shape: tuple[int, ...], made: DataType, wanted: DataType) -> float:
     """The ``Convert`` that the compiler inserts where types differ: it reads the one and writes the other."""
-    if made.bits == wanted.bits == 8:
-        return 0.0  # signed or unsigned: a choice of the whole network, not a tensor's
+    if made.bits == wanted.bits and DataType.FLOAT16 not in (made, wanted):
+        return 0.0  # signs are a choice of the whole network, and the width of weights is no tensor's between units
     moved = _bytes(profile, shape, made) + _bytes(profile, shape, wanted)
     return moved / (profile.hvx_gbyte_per_s * 1e6) + profile.dispatch_us / 1e3
 
 
 def _product(profile: Htp, graph: ModelGraph, node: Node, kind: DataType) -> Work:
-    """Convolutions and products; weights have 8 bits, in float16 16."""
-    slowdown = {0: 1.0, 1: profile.hmx_a16_slowdown, 2: profile.hmx_fp16_slowdown}[kind.rank]
+    """Convolutions and products. a16w16 is taken for two passes of a16w8 (peaks 1/2 and 1/4 of a8w8, contract 4)."""
+    slowdown = {
+        0: 1.0, 1: profile.hmx_a16_slowdown, 2: 2 * profile.hmx_a16_slowdown, 3: profile.hmx_fp16_slowdown
+    }[kind.rank]  # fmt: skip
     if node.conv is not None and node.conv.depthwise:
         engine, channels = "HVX", _padded(node.conv.out_channels, profile.channel_block)
         macs = prod(node.conv.kernel) * channels * _pixels(profile, node.conv.out_size, kind)
@@ -57,7 +59,7 @@ def _product(profile: Htp, graph: ModelGraph, node: Node, kind: DataType) -> Wor
     else:
         engine = "HMX"
         ms = _padded_macs(profile, graph, node, kind) * slowdown / (profile.hmx_gmac_per_s * 1e6)
-    weights_ms = node.weights * (2 if kind is DataType.FLOAT16 else 1) / (profile.ddr_gbyte_per_s * 1e6)
+    weights_ms = node.weights * (2 if kind.rank > 1 else 1) / (profile.ddr_gbyte_per_s * 1e6)
     # Memory is read while the engine works: only what takes longer than the work is waited for.
     waiting_ms = max(0.0, weights_ms + _spilled_ms(profile, graph, node, kind) - ms)
     return Work({engine: ms, "DDR": waiting_ms, "dispatch": profile.dispatch_us / 1e3})

@@ -14,14 +14,15 @@ from mpsearch.board.measure import Plan
 from mpsearch.board.parameters import Htp, Profile
 from mpsearch.board.simulated import SimulatedBoard
 from mpsearch.candidate import Candidate
-from mpsearch.errors import CandidateError, ModelError
-from mpsearch.evaluate import Artifact, Board, Executor, Toolchain
+from mpsearch.evaluate import Board, Executor, Toolchain
 from mpsearch.graph.model import ModelGraph
 from mpsearch.quant.simulator import Simulator
 from mpsearch.quant.statistics import Photos
 from mpsearch.toolchain.host.build import HostExecutor, HostToolchain
 from mpsearch.toolchain.host.runtime import Runtime
 from mpsearch.toolchain.simulated import SimulatedToolchain
+from mpsearch.toolchain.snpe import rules as snpe
+from mpsearch.toolchain.synap import rules as synap
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +48,6 @@ class Target:
             CandidateError: it cannot be built or run.
         """
         return self.board.time(self.toolchain.build(candidate)).median_ms
-
-
-class HtpToolchain:
-    """Builds for a simulated HTP what HTP takes: any mix of a8w8, a16w8 and fp16, frames from the CPU."""
-
-    def __init__(self, graph: ModelGraph) -> None:
-        self._graph = graph
-
-    def build(self, candidate: Candidate) -> Artifact:
-        """Raises:
-        CandidateError: preprocessing on the NPU, or outputs and cuts that the model has not.
-        """
-        if candidate.preprocess != "cpu":
-            raise CandidateError(f"preprocessing {candidate.preprocess}: HTP takes frames from the CPU", stage="render")
-        try:
-            return Artifact(candidate, self._graph.assign(candidate))
-        except ModelError as error:
-            raise CandidateError(error.message, stage="render", hint=error.hint) from error
 
 
 def is_host(target: str) -> bool:
@@ -95,7 +78,7 @@ def open(
     if not is_host(target):
         found = profiles.load(target)
         simulator = Simulator(graph, calibration, evaluation, cache=cache)
-        toolchain = HtpToolchain(graph) if isinstance(found, Htp) else SimulatedToolchain(graph)
+        toolchain = SimulatedToolchain(graph, snpe.illegal if isinstance(found, Htp) else synap.illegal)
         digest = canonical.digest(found.model_dump(mode="json"))
         return Target(found.name, toolchain, simulator, SimulatedBoard(found, graph), found, digest)
     chosen = runtime or Runtime.default()

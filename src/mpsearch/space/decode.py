@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mpsearch.candidate import BASES, Algorithm, Candidate, DataType
+from mpsearch.candidate import QUANTIZER_OPTIONS, Algorithm, Candidate, DataType
 from mpsearch.graph.model import ModelGraph, output_unit
 from mpsearch.space.cuts import CutChoice
 from mpsearch.space.groups import Group
@@ -27,30 +27,40 @@ class Decoder:
     follow: bool
     cuts: tuple[CutChoice, ...]
     droppable: tuple[str, ...]
+    options: tuple[str, ...]
     illegal: Illegal
-    _legal: dict[tuple[str, str, DataType], bool] = field(default_factory=dict, repr=False, compare=False)
+    _legal: dict[tuple[Any, ...], bool] = field(default_factory=dict, repr=False, compare=False)
     _behind: dict[tuple[Any, ...], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
 
-    def build(self, point: Point, *, base: str | None = None) -> Candidate:
+    def plain(self, point: Point, *, base: str | None = None) -> Candidate:
+        """The candidate of ``point`` before any unit takes a type of its own."""
         base = base or point["base"]
-        plain = Candidate(
+        return Candidate(
             base=base,
             algorithm=Algorithm.STANDARD if base == "float16" else Algorithm(point["algorithm"]),
             cuts=tuple(pair for cut in self.cuts for pair in cut.at(point[cut.name])),
             dropped=tuple(output for output in self.droppable if point[f"drop:{output}"] == "yes"),
             preprocess=point["preprocess"],
+            options=tuple(
+                (name, point[f"option:{name}"])
+                for name in self.options
+                if base != "float16" or name not in QUANTIZER_OPTIONS
+            ),
         )
-        if base == "float16":  # the unquantized model: there is no map that could hold anything else
+
+    def build(self, point: Point, *, base: str | None = None) -> Candidate:
+        plain = self.plain(point, base=base)
+        if plain.base == "float16":  # the unquantized model: there is no map that could hold anything else
             return plain
         live = {unit.name for unit in self.graph.live(plain)}
         lifted = self.lifted(point, plain)
         types = {
-            unit: self.type_of(base, unit, point[f"type:{group.name}"], None if group.pinned else lifted.get(unit))
+            unit: self.type_of(plain, unit, point[f"type:{group.name}"], None if group.pinned else lifted.get(unit))
             for group in self.groups
             for unit in group.units
             if unit in live
         }
-        types.update({u: self.type_of(base, u, kind, None) for u, kind in self.fixed.items() if u in live})
+        types.update({u: self.type_of(plain, u, kind, None) for u, kind in self.fixed.items() if u in live})
         return self.followed(replace(plain, overrides=tuple(types.items())))
 
     def lifted(self, point: Point, plain: Candidate) -> Mapping[str, str]:
@@ -63,18 +73,24 @@ class Decoder:
             self._behind[key] = self.graph.units_after(node, plain)
         return dict.fromkeys(self._behind[key], point["tail_type"])
 
-    def type_of(self, base: str, unit: str, choice: str, tail: str | None) -> DataType:
-        own = BASES[base].type if choice == BASE else DataType(choice)
+    def type_of(self, plain: Candidate, unit: str, choice: str, tail: str | None) -> DataType:
+        """The type of ``unit``, whose group chooses ``choice`` and which a tail would lift to ``tail``.
+
+        Args:
+            plain: see :meth:`plain`; its base and its options decide what is allowed.
+        """
+        own = plain.base_type if choice == BASE else DataType(choice)
         if tail is not None and DataType(tail).rank > own.rank:
             own = DataType(tail)
-        return own if self._allowed(base, unit, own) else BASES[base].type
+        return own if self._allowed(plain, unit, own) else plain.base_type
 
-    def _allowed(self, base: str, unit: str, kind: DataType) -> bool:
-        if kind == BASES[base].type:
+    def _allowed(self, plain: Candidate, unit: str, kind: DataType) -> bool:
+        if kind == plain.base_type:
             return True
-        key = (base, unit, kind)
+        key = (plain.base, plain.options, unit, kind)
         if key not in self._legal:
-            self._legal[key] = not self.illegal(self.graph, Candidate(base=base, overrides=((unit, kind),)))
+            alone = Candidate(plain.base, options=plain.options, overrides=((unit, kind),))
+            self._legal[key] = not self.illegal(self.graph, alone)
         return self._legal[key]
 
     def followed(self, candidate: Candidate) -> Candidate:

@@ -26,6 +26,10 @@ def vendor_rules(vendor: str) -> Illegal:
         from mpsearch.toolchain.host.rules import illegal as host_illegal
 
         return host_illegal
+    if vendor == "snpe":
+        from mpsearch.toolchain.snpe.rules import illegal as snpe_illegal
+
+        return snpe_illegal
     raise SpaceError(f"no rules are known for vendor {vendor!r}", hint=f"Known: {', '.join(VENDORS)}")
 
 
@@ -103,6 +107,7 @@ def build(
         tail_positions=tails.positions(graph, spec.tails) if spec.tails else (),
         preprocess=spec.preprocess,
         uniform_bases=spec.uniforms,
+        options=spec.options,
         face_sizes=face_sizes,
         illegal=rules,
     )

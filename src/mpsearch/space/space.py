@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from math import prod
 from typing import Any, Protocol
 
 from mpsearch import canonical
-from mpsearch.candidate import BASES, Algorithm, Candidate, DataType
+from mpsearch.candidate import BASES, QUANTIZER_OPTIONS, Algorithm, Candidate, DataType
 from mpsearch.errors import SpaceError
 from mpsearch.graph.model import ModelGraph, Role
 from mpsearch.space.cuts import CutChoice
@@ -45,6 +46,7 @@ class SearchSpace:
         fixed: unit -> ``base`` or a type, whatever group or tail say.
         follow: output tensors take the type of the unit that produces them.
         droppable: outputs that may be left out.
+        options: the vendor's switches for a whole model -> values to choose from.
         uniform_bases: bases of the uniform seeds, those outside :attr:`bases` too.
         illegal: the vendor's rules: reasons why a candidate cannot be, none when it can.
     """
@@ -62,6 +64,7 @@ class SearchSpace:
     tail_positions: tuple[Tail, ...]
     preprocess: tuple[str, ...]
     uniform_bases: tuple[str, ...]
+    options: Mapping[str, tuple[str, ...]]
     face_sizes: tuple[float, float] | None
     illegal: Illegal
 
@@ -73,6 +76,7 @@ class SearchSpace:
             "algorithm": tuple(map(str, self.algorithms)),
             "preprocess": self.preprocess,
         }
+        found.update({f"option:{name}": values for name, values in self.options.items()})
         found.update({cut.name: cut.depths for cut in self.cuts})
         found.update({f"drop:{output}": ("no", "yes") for output in self.droppable})
         if self.tail_positions:
@@ -127,6 +131,8 @@ class SearchSpace:
         point["base"] = _known(wanted.base, (*same_type, *self.bases))
         point["algorithm"] = _known(str(wanted.algorithm), self.dimensions["algorithm"])
         point["preprocess"] = _known(wanted.preprocess, self.preprocess)
+        for name, values in self.options.items():
+            point[f"option:{name}"] = _known(wanted.option(name), values)
         for output in self.droppable:
             point[f"drop:{output}"] = "yes" if output in wanted.dropped else "no"
         for cut in self.cuts:
@@ -150,8 +156,10 @@ class SearchSpace:
                 )
         live = {unit.name for unit in self.graph.live(candidate) if unit.role is not Role.TRANSPARENT}
         kept = tuple((unit, kind) for unit, kind in candidate.overrides if unit in live)
-        algorithm = Algorithm.STANDARD if candidate.base == "float16" else candidate.algorithm
-        return replace(candidate, overrides=kept, algorithm=algorithm)
+        if candidate.base != "float16":
+            return replace(candidate, overrides=kept)
+        options = tuple((name, value) for name, value in candidate.options if name not in QUANTIZER_OPTIONS)
+        return replace(candidate, overrides=kept, algorithm=Algorithm.STANDARD, options=options)
 
     def cut_candidates(self) -> tuple[Candidate, ...]:
         """Every depth of every cut on its own, in the first base: what must not change the float model's faces."""
@@ -159,13 +167,20 @@ class SearchSpace:
         return _unique(Candidate(base=self.bases[0], cuts=pairs) for pairs in cuts if pairs)
 
     def uniforms(self) -> tuple[Candidate, ...]:
-        """One type everywhere (but for pins): every base, algorithm and depth of cut."""
-        return _unique(
-            self._decoder.build({**self._plain(depth), "algorithm": str(algorithm)}, base=base)
+        """One type everywhere (but for pins): every base, algorithm, setting of the options and depth of cut, as far as
+        the vendor's rules allow them together."""
+        settings = [
+            {f"option:{name}": value for name, value in zip(self.options, values, strict=True)}
+            for values in product(*self.options.values())
+        ]
+        made = _unique(
+            self._decoder.build({**self._plain(depth), **setting, "algorithm": str(algorithm)}, base=base)
             for algorithm in self.algorithms
+            for setting in settings
             for base in self.uniform_bases
             for depth in range(self._deepest + 1)
         )
+        return tuple(candidate for candidate in made if not self.illegal(self.graph, candidate))
 
     def tails(self) -> tuple[Candidate, ...]:
         """Every tail split at every depth of cut, over every 8-bit base, with the first algorithm; those that the
@@ -181,16 +196,16 @@ class SearchSpace:
 
     def seeds(self, extra: Iterable[Candidate] = (), *, tails: int = SEED_TAILS) -> tuple[Candidate, ...]:
         """What a study tries first: uniforms at the deepest and the shallowest cut, then ``extra``, then at most
-        ``tails`` tail splits, the heads alone in each type at the deepest cut, and each group alone."""
+        ``tails`` tail splits shared among the types, the heads alone in each type, and each group alone."""
         depths = tuple(dict.fromkeys((self._deepest, 0)))
-        uniforms = [
-            self._decoder.build(self._plain(depth), base=base) for base in self.uniform_bases for depth in depths
-        ]
+        plains = [self._decoder.build(self._plain(depth), base=base) for base in self.uniform_bases for depth in depths]
+        uniforms = [candidate for candidate in plains if not self.illegal(self.graph, candidate)]
         base = next((name for name in self.bases if BASES[name].type.bits == 8), self.bases[0])
         splits = [
             candidate
-            for tail in spread(self.tail_positions, tails)
-            if (candidate := self._tail(base, self._deepest, tail, self.types[0])) is not None
+            for kind in self.types
+            for tail in spread(self.tail_positions, max(1, tails // len(self.types)))
+            if (candidate := self._tail(base, self._deepest, tail, kind)) is not None
         ]
         ends = [unit for units in heads(self.graph).values() for unit in units]
         plain = self._decoder.build(self._plain(self._deepest), base=base)
@@ -223,7 +238,10 @@ class SearchSpace:
 
     @cached_property
     def _decoder(self) -> Decoder:
-        return Decoder(self.graph, self.groups, self.fixed, self.follow, self.cuts, self.droppable, self.illegal)
+        options = tuple(self.options)
+        return Decoder(
+            self.graph, self.groups, self.fixed, self.follow, self.cuts, self.droppable, options, self.illegal
+        )  # fmt: skip
 
     @cached_property
     def _deepest(self) -> int:
@@ -260,7 +278,7 @@ class SearchSpace:
                     choice: sum(
                         weight[u]
                         for u in units
-                        if self._decoder.type_of(point["base"], u, choice, tail.get(u)) != wanted.type_of(u)
+                        if self._decoder.type_of(plain, u, choice, tail.get(u)) != wanted.type_of(u)
                     )
                     for choice in group.choices
                 }

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mpsearch.candidate import BASES, Algorithm, DataType
+from mpsearch.candidate import BASES, OPTIONS, Algorithm, Scheme
 from mpsearch.space.yamlfile import Field
 
 BASE = "base"
 """Choice of a group that takes the base type."""
 
-VENDORS = ("synap", "host")
+_SNPE_OPTIONS = tuple(name for name in OPTIONS if name != "delegate")
+VENDORS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "synap": (("int16", "float16"), ("delegate",)),
+    "host": (("int16", "float16"), ()),
+    "snpe": (("a16w8", "a16w16", "float16"), _SNPE_OPTIONS),
+}
+"""Vendor -> the types that single units may take, and the options of a whole model."""
 _KEYS = (
     "vendor", "bases", "algorithms", "types", "tails", "grouping", "pins", "outputs", "cuts", "drop_outputs",
-    "preprocess", "uniforms",
+    "preprocess", "uniforms", "options",
 )  # fmt: skip
-_EXTRA_TYPES = (str(DataType.INT16), str(DataType.FLOAT16))
 MAX_TAILS = 200
 MAX_STAGES = 200
 
@@ -71,6 +77,7 @@ class SpaceSpec:
     preprocess: tuple[str, ...]
     preprocess_field: Field | None
     uniforms: tuple[str, ...]
+    options: Mapping[str, tuple[str, ...]]
 
 
 def parse(root: Field, name: str) -> SpaceSpec:
@@ -83,16 +90,17 @@ def parse(root: Field, name: str) -> SpaceSpec:
     if "vendor" not in keys or "bases" not in keys:
         missing = "vendor" if "vendor" not in keys else "bases"
         raise root.error(f"the key {missing!r} is missing", hint="See docs/search-space.md")
-    bases = keys["bases"].choices(BASES)
-    types = _types(keys.get("types"))
+    vendor = keys["vendor"].choice(VENDORS)
+    known_bases = _bases(vendor)
+    bases = keys["bases"].choices(known_bases)
+    types = _types(keys.get("types"), vendor)
     grouping = _grouping(keys.get("grouping"))
     tails = keys["tails"].integer(least=0, most=MAX_TAILS) if "tails" in keys else 24
     if grouping.by == "tail" and not tails:
         raise keys["tails"].error("grouping 'tail' needs at least one tail", hint="Give `tails: 24`.")
-    pins = tuple(_pin(item) for item in keys["pins"].items()) if "pins" in keys else ()
-    wide = "int16" if all(base == "int16" for base in bases) else None
-    if wide and types == ("int16",) and "types" in keys:
-        raise keys["types"].error("int16 is the base already: no unit has a choice", hint="Add an 8-bit base.")
+    pins = tuple(_pin(item, vendor) for item in keys["pins"].items()) if "pins" in keys else ()
+    if "types" in keys and len(types) == 1 and all(base == types[0] for base in bases):
+        raise keys["types"].error(f"{types[0]} is the base already: no unit has a choice", hint="Add an 8-bit base.")
     if all(base == "float16" for base in bases) and "types" in keys:
         raise keys["types"].error(
             "the base float16 is the unquantized model: it takes no other types", hint="Add an 8-bit base."
@@ -101,11 +109,11 @@ def parse(root: Field, name: str) -> SpaceSpec:
     if "outputs" in keys and keys["outputs"].choice(("follow", "free")) == "free":
         outputs = "free"
     drop = keys.get("drop_outputs")
-    uniforms = keys["uniforms"].choices(BASES) if "uniforms" in keys else ("int16",)
+    uniforms = keys["uniforms"].choices(known_bases) if "uniforms" in keys else types[:1]
     return SpaceSpec(
         name=name,
         root=root,
-        vendor=keys["vendor"].choice(VENDORS),
+        vendor=vendor,
         bases=bases,
         algorithms=tuple(
             Algorithm(a)
@@ -122,19 +130,36 @@ def parse(root: Field, name: str) -> SpaceSpec:
         preprocess=_preprocess(keys.get("preprocess")),
         preprocess_field=keys.get("preprocess"),
         uniforms=tuple(dict.fromkeys((*bases, *uniforms))),
+        options=_options(keys.get("options"), vendor),
     )
 
 
-def _types(field: Field | None) -> tuple[str, ...]:
+def _bases(vendor: str) -> tuple[str, ...]:
+    """Those that speak the vendor's types."""
+    mine = {Scheme.NONE, Scheme.ENCODINGS} if vendor == "snpe" else set(Scheme) - {Scheme.ENCODINGS}
+    return tuple(name for name, base in BASES.items() if base.scheme in mine)
+
+
+def _options(field: Field | None, vendor: str) -> Mapping[str, tuple[str, ...]]:
     if field is None:
-        return ("int16",)
+        return {}
+    known = VENDORS[vendor][1]
+    if not known:
+        raise field.error(f"vendor {vendor} has no options")
+    return {name: value.choices(OPTIONS[name]) for name, value in field.mapping(known).items()}
+
+
+def _types(field: Field | None, vendor: str) -> tuple[str, ...]:
+    known = VENDORS[vendor][0]
+    if field is None:
+        return known[:1]
     for item in field.items():
-        if not item.is_mapping and item.text() in ("uint8", "int8"):
+        if not item.is_mapping and item.text() in ("uint8", "int8", "a8w8"):
             raise item.error(
                 f"{item.text()} cannot be given to single units: a map holds one 8-bit type, the base",
-                hint="Name it under `bases` instead; units may take int16 or float16.",
+                hint=f"Name it under `bases` instead; units may take {', '.join(known)}.",
             )
-    return field.choices(_EXTRA_TYPES)
+    return field.choices(known)
 
 
 def _grouping(field: Field | None) -> Grouping:
@@ -165,13 +190,13 @@ def _grouping(field: Field | None) -> Grouping:
     return Grouping("each" if by == "each" else "tail")
 
 
-def _pin(field: Field) -> Pin:
+def _pin(field: Field, vendor: str) -> Pin:
     keys = field.mapping(("unit", "type"))
     for key in ("unit", "type"):
         if key not in keys:
             raise field.error(f"the key {key!r} is missing", hint="A pin is {unit: pattern, type: base}.")
     keys["unit"].text()
-    return Pin(keys["unit"], keys["type"].choices((BASE, *_EXTRA_TYPES)))
+    return Pin(keys["unit"], keys["type"].choices((BASE, *VENDORS[vendor][0])))
 
 
 def _cuts(field: Field | None) -> Cuts:

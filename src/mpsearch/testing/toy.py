@@ -95,12 +95,12 @@ class ToyEvaluator:
         latency_ms, error_px2 = 1.0, 0.01
         for place, (name, kind) in enumerate(types.items()):
             unit = self._graph.unit[name]
-            latency_ms += (0.1 + unit.macs / 1e6) * {0: 1.0, 1: 2.5, 2: 20.0}[kind.rank]
+            latency_ms += (0.1 + unit.macs / 1e6) * {0: 1.0, 1: 2.5, 3: 20.0}[kind.rank]
             if unit.role is not Role.TRANSPARENT:
-                error_px2 += (1 + place) ** 2 * {0: 1.0, 1: 0.001, 2: 0.0001}[kind.rank]
+                error_px2 += (1 + place) ** 2 * {0: 1.0, 1: 0.001, 3: 0.0001}[kind.rank]
             for tensor in unit.inputs:
                 source = self._graph.producer.get(tensor)
                 before = types.get(self._graph.unit_of[source], kind) if source else candidate.base_type
                 latency_ms += 0.3 if before != kind and kind.bits == DataType.UINT8.bits else 0.0
-        score = Score(error_px2, error_px2, error_px2, faces=20, missed=0, extra=0, per_image_px2=(error_px2,))
+        score = Score(error_px2, error_px2, error_px2, faces=20, missed=0, extra=0, per_image=(error_px2,))
         return Record(candidate, Measured(score, Timing((latency_ms,), "simulated", "toy")))
