@@ -119,6 +119,18 @@ class Evaluator:
             outcome = Failed(error.stage, type(error).__name__, str(error))
         return Record(candidate, outcome, stage_s, self._versions)
 
+    def outputs(self, candidate: Candidate) -> Iterator[Mapping[str, FloatArray]]:
+        """Build ``candidate`` and run it on the photographs, see :meth:`Executor.batches`.
+
+        Raises:
+            CandidateError, SetupError, TransientError: as the stages raise them.
+        """
+        return self._executor.batches(self._toolchain.build(candidate))
+
+    def time(self, candidate: Candidate) -> Timing:
+        """Build ``candidate`` and time it; raises likewise."""
+        return self._board.time(self._toolchain.build(candidate))
+
     def _measure(self, candidate: Candidate, stage_s: dict[str, float]) -> Measured:
         artifact = self._timed("build", stage_s, lambda: self._toolchain.build(candidate))
         score = self._timed("score", stage_s, lambda: self._scorer.score(self._executor.batches(artifact)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mpsearch.candidate import Candidate
+from mpsearch.task import LANDMARKS, TASKS, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +63,40 @@ class Score:
     """Task error of one candidate against the float model (``docs/metric.md``).
 
     Attributes:
-        cell_landmark_mse_px2: the objective, px^2 of the network's input; None where the decoder has no cells.
+        cell_landmark_mse_px2: px^2 of the network's input; None where there are no landmarks, or no lasting cells.
         matched_landmark_mse_px2: after threshold, NMS and matching; None when nothing matched.
-        objective_px2: what the study minimises: the cell error, else the matched error with its penalty.
-        faces: reference faces in scope.
+        objective: what the study minimises, in the unit of ``task``.
+        faces: reference faces (objects, where the task is boxes) in scope.
         missed, extra: faces of the reference not found, faces found that the reference has not.
         matched_iou: mean IoU over matched faces, None when nothing matched.
         nme: mean point distance over the distance between the outer eye points; None when nothing matched.
-        per_image_px2: mean objective error per photograph, None where the photograph has no face in scope.
+        per_image: the objective per photograph, None where the photograph has nothing in scope.
         outputs: output tensor -> ``{"mse", "sqnr_db", "cosine"}``.
+        kind: name of the task, see :data:`mpsearch.task.TASKS`.
+        matched_box_mse_px2: corners of matched boxes; None when nothing matched.
     """
 
     cell_landmark_mse_px2: float | None
     matched_landmark_mse_px2: float | None
-    objective_px2: float
+    objective: float
     faces: int
     missed: int
     extra: int
     matched_iou: float | None = None
     nme: float | None = None
-    per_image_px2: tuple[float | None, ...] = ()
+    per_image: tuple[float | None, ...] = ()
     outputs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    kind: str = LANDMARKS.name
+    matched_box_mse_px2: float | None = None
+
+    @property
+    def task(self) -> Task:
+        return TASKS[self.kind]
+
+    @property
+    def unit(self) -> str:
+        """Of the objective: ``"px2"``, ``"ppm"``, or ``""`` for a share."""
+        return self.task.unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +151,16 @@ class Record:
                 "score": {
                     "cell_landmark_mse_px2": s.cell_landmark_mse_px2,
                     "matched_landmark_mse_px2": s.matched_landmark_mse_px2,
-                    "objective_px2": s.objective_px2,
+                    "objective": s.objective,
                     "faces": s.faces,
                     "missed": s.missed,
                     "extra": s.extra,
                     "matched_iou": s.matched_iou,
                     "nme": s.nme,
-                    "per_image_px2": list(s.per_image_px2),
+                    "per_image": list(s.per_image),
                     "outputs": {name: dict(values) for name, values in s.outputs.items()},
+                    "kind": s.kind,
+                    "matched_box_mse_px2": s.matched_box_mse_px2,
                 },
                 "timing": {
                     "samples_ms": list(t.samples_ms),
@@ -169,8 +185,8 @@ class Record:
             outcome = Failed(**data["failed"])
         else:
             measured = data["measured"]
-            score = dict(measured["score"])
-            score["per_image_px2"] = tuple(score["per_image_px2"])
+            score = _renamed(measured["score"])
+            score["per_image"] = tuple(score["per_image"])
             timing = dict(measured["timing"])
             timing["samples_ms"] = tuple(timing["samples_ms"])
             if "interval_ms" in timing:
@@ -178,6 +194,12 @@ class Record:
                 timing["interval_ms"] = (low, high)
             outcome = Measured(Score(**score), Timing(**timing), dict(measured["realised"]))
         return cls(Candidate.from_json(data["candidate"]), outcome, dict(data["stage_s"]), dict(data["versions"]))
+
+
+def _renamed(score: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored score under today's names: before the error had a task, it was always in px^2."""
+    old = {"objective_px2": "objective", "per_image_px2": "per_image"}
+    return {old.get(key, key): value for key, value in score.items()}
 
 
 def _measuring(timing: Timing) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mpsearch.graph.read import read
 from mpsearch.images import PhotoSet, Preprocess, find, letterbox, load_rgb
 from mpsearch.scoring import decoders
 from mpsearch.scoring.faces import iou
-from mpsearch.scoring.landmarks import LandmarkScorer
+from mpsearch.scoring.scorer import TaskScorer
 
 RGB = Preprocess(480, 640)
 MODELS: dict[str, tuple[str, Preprocess]] = {
@@ -31,18 +31,18 @@ PHOTOGRAPHS = 16
 
 
 @pytest.fixture(scope="module")
-def scorers(shared: Path) -> dict[str, LandmarkScorer]:
+def scorers(shared: Path) -> dict[str, TaskScorer]:
     paths = find(shared / "data/images/eval", shared)
     found = {}
     for name, (decoder, preprocess) in MODELS.items():
         graph = read(shared / "data/models" / f"{name}.onnx")
         photos = PhotoSet(paths, preprocess, limit=PHOTOGRAPHS)
-        found[name] = LandmarkScorer(graph, decoders.create(decoder, graph), photos, threads=2)
+        found[name] = TaskScorer(graph, decoders.create(decoder, graph), photos, threads=2)
         found[name].prepare()
     return found
 
 
-def annotated(scorer: LandmarkScorer) -> list[tuple[int, np.ndarray, np.ndarray | None]]:
+def annotated(scorer: TaskScorer) -> list[tuple[int, np.ndarray, np.ndarray | None]]:
     """Photograph, box in network px, landmarks where there are some."""
     folder = scorer.photos.paths[0].parent
     notes: dict[str, Any] = json.loads((folder / "annotations.json").read_text())
@@ -59,7 +59,7 @@ def annotated(scorer: LandmarkScorer) -> list[tuple[int, np.ndarray, np.ndarray 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_float_model_finds_the_annotated_faces_and_their_landmarks(
-    scorers: dict[str, LandmarkScorer], name: str
+    scorers: dict[str, TaskScorer], name: str
 ) -> None:
     faces = scorers[name].reference
     truth = annotated(scorers[name])
@@ -78,11 +78,11 @@ def test_the_float_model_finds_the_annotated_faces_and_their_landmarks(
     assert np.median(distances) < 0.1
 
 
-def test_yolov5n_has_the_thirty_faces_of_the_reference_numbers(scorers: dict[str, LandmarkScorer]) -> None:
+def test_yolov5n_has_the_thirty_faces_of_the_reference_numbers(scorers: dict[str, TaskScorer]) -> None:
     assert len(scorers["yolov5n-0.5-face_480x640"].reference) == 30
 
 
-def test_the_twin_with_its_tail_has_the_same_faces(scorers: dict[str, LandmarkScorer]) -> None:
+def test_the_twin_with_its_tail_has_the_same_faces(scorers: dict[str, TaskScorer]) -> None:
     one = scorers["yolov5n-0.5-face_480x640"].reference
     other = scorers["yolov5n-0.5-face_480x640_nhwc5d"].reference
     assert one.image.tolist() == other.image.tolist()
@@ -92,25 +92,23 @@ def test_the_twin_with_its_tail_has_the_same_faces(scorers: dict[str, LandmarkSc
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_float_model_scores_itself_as_perfect_and_noise_as_worse(
-    scorers: dict[str, LandmarkScorer], name: str
-) -> None:
+def test_the_float_model_scores_itself_as_perfect_and_noise_as_worse(scorers: dict[str, TaskScorer], name: str) -> None:
     scorer = scorers[name]
     perfect = scorer.score(iter([scorer.float_outputs]))
-    assert (perfect.objective_px2, perfect.missed, perfect.extra) == (0, 0, 0)
+    assert (perfect.objective, perfect.missed, perfect.extra) == (0, 0, 0)
     rng = np.random.default_rng(0)
     noise = {key: rng.normal(0, values.std(), values.shape) for key, values in scorer.float_outputs.items()}
     errors = [
         scorer.score(
             iter([{k: (v + share * noise[k]).astype(np.float32) for k, v in scorer.float_outputs.items()}])
-        ).objective_px2
+        ).objective
         for share in (0.001, 0.01, 0.1)
     ]
     assert 0 < errors[0] < errors[1] < errors[2]
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_deepest_cut_of_every_output_keeps_the_faces(scorers: dict[str, LandmarkScorer], name: str) -> None:
+def test_the_deepest_cut_of_every_output_keeps_the_faces(scorers: dict[str, TaskScorer], name: str) -> None:
     scorer = scorers[name]
     points = scorer.graph.cut_points
     cuts = tuple((output, points[output][-1]) for output in scorer.graph.outputs if points[output])
@@ -118,8 +116,8 @@ def test_the_deepest_cut_of_every_output_keeps_the_faces(scorers: dict[str, Land
     scorer.check_cut(Candidate(cuts=cuts))
 
 
-def test_wrong_preprocessing_is_stopped_at_the_gate(scorers: dict[str, LandmarkScorer]) -> None:
+def test_wrong_preprocessing_is_stopped_at_the_gate(scorers: dict[str, TaskScorer]) -> None:
     right = scorers["yolov5n-0.5-face_480x640"]
     photos = PhotoSet(right.photos.paths, Preprocess(480, 640, (0.0,), (255.0 * 30,)), limit=4)
     with pytest.raises(ConfigError, match="Check the preprocessing"):
-        LandmarkScorer(right.graph, right.decoder, photos, threads=2).prepare()
+        TaskScorer(right.graph, right.decoder, photos, threads=2).prepare()

@@ -12,7 +12,7 @@ from mpsearch.scoring.compare import paired
 
 
 def score(*per_image: float | None) -> Score:
-    return Score(None, None, 1.0, len(per_image), 0, 0, per_image_px2=per_image)
+    return Score(None, None, 1.0, len(per_image), 0, 0, per_image=per_image)
 
 
 ERRORS = tuple(float(value) for value in np.random.default_rng(0).uniform(1, 5, 20))

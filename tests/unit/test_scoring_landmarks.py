@@ -21,7 +21,7 @@ from mpsearch.images import PhotoSet, Preprocess
 from mpsearch.record import Score
 from mpsearch.scoring import cutcheck, decoders
 from mpsearch.scoring.decoders.base import Decoder, Float64, Head, Index, Outputs
-from mpsearch.scoring.landmarks import LandmarkScorer
+from mpsearch.scoring.scorer import TaskScorer
 
 SIZE = 64
 ANCHORS = {"8": [16, 20], "16": [30, 40]}
@@ -80,24 +80,24 @@ def photographs(*grey: int) -> PhotoSet:
     return PhotoSet.from_arrays([f"{i}.png" for i in range(len(grey))], images, Preprocess(SIZE, SIZE))
 
 
-def scorer_of(model: ModelGraph, photos: PhotoSet | None = None, **options: Any) -> LandmarkScorer:
+def scorer_of(model: ModelGraph, photos: PhotoSet | None = None, **options: Any) -> TaskScorer:
     decoder = options.pop("decoder", None) or decoders.create("yolov5-face", model, {"anchors": ANCHORS})
-    return LandmarkScorer(model, decoder, photos or photographs(BRIGHT, DARK, BRIGHT), threads=1, **options)
+    return TaskScorer(model, decoder, photos or photographs(BRIGHT, DARK, BRIGHT), threads=1, **options)
 
 
 @pytest.fixture
-def scorer(model: ModelGraph) -> LandmarkScorer:
+def scorer(model: ModelGraph) -> TaskScorer:
     found = scorer_of(model)
     found.prepare()
     return found
 
 
-def candidate_of(scorer: LandmarkScorer) -> Batch:
+def candidate_of(scorer: TaskScorer) -> Batch:
     """A copy of the float outputs, to be spoilt."""
     return {name: values.copy() for name, values in scorer.float_outputs.items()}
 
 
-def scored(scorer: LandmarkScorer, batch: Mapping[str, np.ndarray]) -> Score:
+def scored(scorer: TaskScorer, batch: Mapping[str, np.ndarray]) -> Score:
     return scorer.score(iter([batch]))
 
 
@@ -106,36 +106,36 @@ def move(batch: Batch, dx: float, dy: float, *, image: int = 0) -> None:
     batch[SMALL][image, 0, 2, 5, 5:15] += np.tile([dx / 16, dy / 20], 5).astype(np.float32)
 
 
-def test_the_reference_has_the_faces_that_were_put_there(scorer: LandmarkScorer) -> None:
+def test_the_reference_has_the_faces_that_were_put_there(scorer: TaskScorer) -> None:
     faces = scorer.reference
     assert faces.image.tolist() == [0, 0, 2, 2]
     assert np.allclose(faces.boxes[faces.cell < 64], [[36, 10, 52, 30]] * 2)
     assert np.allclose(faces.landmarks[faces.cell < 64][0], EYES + np.array([40, 16]))
 
 
-def test_a_perfect_candidate_has_no_error_at_all(scorer: LandmarkScorer) -> None:
+def test_a_perfect_candidate_has_no_error_at_all(scorer: TaskScorer) -> None:
     score = scored(scorer, candidate_of(scorer))
-    assert score.objective_px2 == score.cell_landmark_mse_px2 == score.matched_landmark_mse_px2 == score.nme == 0
+    assert score.objective == score.cell_landmark_mse_px2 == score.matched_landmark_mse_px2 == score.nme == 0
     assert (score.faces, score.missed, score.extra) == (4, 0, 0)
     assert score.matched_iou == pytest.approx(1)
-    assert score.per_image_px2 == (0.0, None, 0.0)
+    assert score.per_image == (0.0, None, 0.0)
     assert score.outputs[SMALL] == {"mse": 0.0, "sqnr_db": 200.0, "cosine": pytest.approx(1)}
 
 
-def test_landmarks_moved_by_3_and_4_px_cost_25_px2(scorer: LandmarkScorer) -> None:
+def test_landmarks_moved_by_3_and_4_px_cost_25_px2(scorer: TaskScorer) -> None:
     batch = candidate_of(scorer)
     move(batch, 3, 4)
     score = scored(scorer, batch)
-    assert score.per_image_px2 == (pytest.approx(25 / 2, rel=1e-5), None, 0.0)
+    assert score.per_image == (pytest.approx(25 / 2, rel=1e-5), None, 0.0)
     assert score.cell_landmark_mse_px2 == pytest.approx(25 / 4, rel=1e-5)
     assert score.matched_landmark_mse_px2 == pytest.approx(25 / 4, rel=1e-5)
     assert score.nme == pytest.approx(5 / 8 / 4, rel=1e-5)
-    assert score.objective_px2 == score.cell_landmark_mse_px2
+    assert score.objective == score.cell_landmark_mse_px2
     assert score.outputs[SMALL]["sqnr_db"] < 200
     assert score.outputs[BIG]["sqnr_db"] == 200
 
 
-def test_a_lost_face_is_missed_and_does_not_better_the_objective(scorer: LandmarkScorer) -> None:
+def test_a_lost_face_is_missed_and_does_not_better_the_objective(scorer: TaskScorer) -> None:
     batch = candidate_of(scorer)
     move(batch, 3, 4)
     batch[SMALL][0, 0, 2, 5, 4] = -20
@@ -145,7 +145,7 @@ def test_a_lost_face_is_missed_and_does_not_better_the_objective(scorer: Landmar
     assert score.matched_landmark_mse_px2 == 0
 
 
-def test_a_box_that_moved_away_is_missed_and_extra(scorer: LandmarkScorer) -> None:
+def test_a_box_that_moved_away_is_missed_and_extra(scorer: TaskScorer) -> None:
     batch = candidate_of(scorer)
     batch[SMALL][0, 0, 2, 5, 2:4] = 20  # four times as large: IoU 1/16
     score = scored(scorer, batch)
@@ -153,22 +153,22 @@ def test_a_box_that_moved_away_is_missed_and_extra(scorer: LandmarkScorer) -> No
     assert score.cell_landmark_mse_px2 == 0
 
 
-def test_a_face_in_a_photograph_without_any_counts_as_extra_only(scorer: LandmarkScorer) -> None:
+def test_a_face_in_a_photograph_without_any_counts_as_extra_only(scorer: TaskScorer) -> None:
     batch = candidate_of(scorer)
     batch[SMALL][1, 0, 6, 1, 4] = 20
     score = scored(scorer, batch)
-    assert (score.faces, score.missed, score.extra, score.objective_px2) == (4, 0, 1, 0)
-    assert score.per_image_px2[1] is None
+    assert (score.faces, score.missed, score.extra, score.objective) == (4, 0, 1, 0)
+    assert score.per_image[1] is None
 
 
-def test_faces_of_a_dropped_output_count_a_quarter_of_their_squared_diagonal(scorer: LandmarkScorer) -> None:
+def test_faces_of_a_dropped_output_count_a_quarter_of_their_squared_diagonal(scorer: TaskScorer) -> None:
     batch = candidate_of(scorer)
     del batch[BIG]
     score = scored(scorer, batch)
     penalty = (30**2 + 40**2) / 4
     assert (score.faces, score.missed, score.extra) == (4, 2, 0)
-    assert score.objective_px2 == pytest.approx(penalty / 2)
-    assert score.per_image_px2 == (pytest.approx(penalty / 2), None, pytest.approx(penalty / 2))
+    assert score.objective == pytest.approx(penalty / 2)
+    assert score.per_image == (pytest.approx(penalty / 2), None, pytest.approx(penalty / 2))
     assert score.matched_landmark_mse_px2 == 0
     assert set(score.outputs) == {SMALL}
 
@@ -194,7 +194,7 @@ def test_a_candidate_without_any_face_in_scope_is_at_fault(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
-def test_values_that_are_not_finite_are_the_candidates_fault(scorer: LandmarkScorer, bad: float) -> None:
+def test_values_that_are_not_finite_are_the_candidates_fault(scorer: TaskScorer, bad: float) -> None:
     batch = candidate_of(scorer)
     batch[BIG][1, 0, 0, 0, 0] = bad
     with pytest.raises(CandidateError, match=r"'big'.*photograph 1") as caught:
@@ -202,7 +202,7 @@ def test_values_that_are_not_finite_are_the_candidates_fault(scorer: LandmarkSco
     assert caught.value.stage == "score"
 
 
-def test_batches_that_do_not_fit_are_a_bug_and_not_a_bad_candidate(scorer: LandmarkScorer) -> None:
+def test_batches_that_do_not_fit_are_a_bug_and_not_a_bad_candidate(scorer: TaskScorer) -> None:
     batch = candidate_of(scorer)
     wrong: list[list[Mapping[str, np.ndarray]]] = [
         [],
@@ -220,7 +220,7 @@ def test_batches_that_do_not_fit_are_a_bug_and_not_a_bad_candidate(scorer: Landm
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)  # a scorer only reads
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), seed=st.integers(0, 2**32 - 1))
 def test_the_score_does_not_depend_on_how_photographs_are_batched(
-    scorer: LandmarkScorer, sizes: list[int], seed: int
+    scorer: TaskScorer, sizes: list[int], seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     batch = {
@@ -239,7 +239,7 @@ def test_the_score_does_not_depend_on_how_photographs_are_batched(
 
     whole, parts = scored(scorer, batch), scorer.score(split())
     assert whole == parts
-    assert whole.objective_px2 > 0
+    assert whole.objective > 0
     assert whole.faces == 4
 
 
@@ -271,25 +271,26 @@ def test_a_decoder_without_lasting_cells_is_judged_by_matches_and_penalty(model:
     penalty = (16**2 + 20**2) / 4
     assert score.cell_landmark_mse_px2 is None
     assert score.matched_landmark_mse_px2 == pytest.approx(25 / 3, rel=1e-5)
-    assert score.objective_px2 == pytest.approx((25 + penalty) / 4, rel=1e-5)
+    assert score.objective == pytest.approx((25 + penalty) / 4, rel=1e-5)
     assert score.missed == 1
     unit = 0.3 * np.array([np.hypot(16, 20)])
     assert score.nme == pytest.approx(float((5 / unit).sum() / 3), rel=1e-5)
 
 
-def test_without_faces_the_objective_is_the_mean_over_outputs_of_their_mse(model: ModelGraph) -> None:
+def test_without_faces_the_objective_is_the_mean_over_outputs_of_noise_over_signal(model: ModelGraph) -> None:
     scorer = scorer_of(model, decoder=decoders.create("tensors", model))
     scorer.prepare()
     batch = candidate_of(scorer)
     batch[SMALL][0] += 2
     score = scored(scorer, batch)
-    assert score.per_image_px2 == (pytest.approx(4 / 2, rel=1e-5), 0.0, 0.0)
-    assert score.objective_px2 == pytest.approx(2 / 3, rel=1e-5)
+    signal = float((scorer.float_outputs[SMALL].astype(float) ** 2).mean())
+    assert score.per_image == (pytest.approx(1e6 * 4 / signal / 2, rel=1e-5), 0.0, 0.0)
+    assert score.objective == pytest.approx(1e6 * 4 / signal / 6, rel=1e-5)
+    assert (score.kind, score.unit) == ("tensors", "ppm")
     assert (score.cell_landmark_mse_px2, score.matched_landmark_mse_px2, score.faces) == (None, None, 0)
     assert score.outputs[SMALL]["mse"] == pytest.approx(4 / 3, rel=1e-5)
     dropped = scored(scorer, {SMALL: scorer.float_outputs[SMALL]})
-    power = float((scorer.float_outputs[BIG].astype(float) ** 2).mean())
-    assert dropped.objective_px2 == pytest.approx(power / 2, rel=1e-5)
+    assert dropped.objective == pytest.approx(1e6 / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +341,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(model: ModelGraph, tmp_p
     assert len(scorer.reference) == 4
 
 
-def test_every_cut_that_the_graph_offers_keeps_the_faces(model: ModelGraph, scorer: LandmarkScorer) -> None:
+def test_every_cut_that_the_graph_offers_keeps_the_faces(model: ModelGraph, scorer: TaskScorer) -> None:
     cuts = [(output, cut) for output, points in model.cut_points.items() for cut in points]
     assert (SMALL, ("small_raw",)) in cuts
     for cut in cuts:
@@ -351,7 +352,7 @@ def test_every_cut_that_the_graph_offers_keeps_the_faces(model: ModelGraph, scor
 
 @pytest.mark.parametrize(("channel", "shift", "says"), [(5, 1e-4, "off by up to 0.0016"), (4, -60, "in place of")])
 def test_a_cut_that_changes_the_faces_is_refused(
-    model: ModelGraph, scorer: LandmarkScorer, channel: int, shift: float, says: str
+    model: ModelGraph, scorer: TaskScorer, channel: int, shift: float, says: str
 ) -> None:
     reference = candidate_of(scorer)
     reference[SMALL][0, 0, 2, 5, channel] += shift

@@ -21,7 +21,16 @@ def test_the_numbers_follow_their_formulas_over_all_photographs() -> None:
     assert found["mse"] == pytest.approx(noise, rel=1e-5)
     assert found["sqnr_db"] == pytest.approx(10 * np.log10((r**2).mean() / noise), abs=1e-4)
     assert found["cosine"] == pytest.approx((r * c).sum() / np.sqrt((r**2).sum() * (c**2).sum()), abs=1e-6)
-    assert np.allclose(errors.per_image_mse(), ((r - c) ** 2).mean(axis=(1, 2)), rtol=1e-5)
+    ratio = ((r - c) ** 2).mean(axis=(1, 2)) / (r**2).mean()
+    assert np.allclose(errors.noise_ppm(), 1e6 * ratio, rtol=1e-5)
+    assert errors.noise_ppm().mean() == pytest.approx(1e6 * 10 ** (-found["sqnr_db"] / 10), rel=1e-5)
+
+
+def test_noise_where_the_float_model_is_silent_counts_like_a_lost_output() -> None:
+    silent = np.zeros((2, 3), np.float32)
+    errors = OutputErrors({"a": silent})
+    errors.add({"a": silent + np.float32([[0], [1e-3]])}, 0)
+    assert errors.noise_ppm().tolist() == [0, 1e6]
 
 
 @pytest.mark.parametrize(

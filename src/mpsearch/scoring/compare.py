@@ -41,9 +41,9 @@ def paired(a: Score, b: Score) -> Comparison:
     Raises:
         ValueError: the scores are of different photographs.
     """
-    if len(a.per_image_px2) != len(b.per_image_px2):
-        raise ValueError(f"{len(a.per_image_px2)} photographs against {len(b.per_image_px2)}")
-    both = [(x, y) for x, y in zip(a.per_image_px2, b.per_image_px2, strict=True) if x is not None and y is not None]
+    if len(a.per_image) != len(b.per_image):
+        raise ValueError(f"{len(a.per_image)} photographs against {len(b.per_image)}")
+    both = [(x, y) for x, y in zip(a.per_image, b.per_image, strict=True) if x is not None and y is not None]
     if not both:
         return Comparison(0, 1.0, 1.0)
     left, right = np.array(both).T

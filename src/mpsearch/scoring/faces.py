@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mpsearch.scoring.decoders.base import Decoder
+from mpsearch.scoring.decoders.base import Classifies, Decoder
 
 Float64 = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -20,7 +20,7 @@ NMS_IOU = 0.45
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Faces of several photographs, sorted by photograph, then by falling score.
+    """Faces (or objects) of several photographs, sorted by photograph, then by falling score.
 
     Attributes:
         image: [n] photograph.
@@ -28,6 +28,7 @@ class Faces:
         scores: [n].
         boxes: [n, 4] xyxy, network px.
         landmarks: [n, points, 2] x and y, network px.
+        classes: [n] index of the class; 0 where there is one class only.
     """
 
     image: Index
@@ -35,13 +36,17 @@ class Faces:
     scores: NDArray[np.float32]
     boxes: Float64
     landmarks: Float64
+    classes: Index
 
     def __len__(self) -> int:
         return len(self.image)
 
     def where(self, mask: NDArray[np.bool_] | Index) -> Faces:
         """The faces that ``mask`` (or index) selects."""
-        return Faces(self.image[mask], self.cell[mask], self.scores[mask], self.boxes[mask], self.landmarks[mask])
+        return Faces(
+            self.image[mask], self.cell[mask], self.scores[mask], self.boxes[mask], self.landmarks[mask],
+            self.classes[mask],
+        )  # fmt: skip
 
     @property
     def sizes_px(self) -> Float64:
@@ -63,6 +68,7 @@ def join(parts: Sequence[Faces]) -> Faces:
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.landmarks for part in parts]),
+        np.concatenate([part.classes for part in parts]),
     )
 
 
@@ -80,9 +86,12 @@ def iou(a: Float64, b: Float64) -> Float64:
     return ratio
 
 
-def nms(boxes: Float64, limit: float = NMS_IOU) -> Index:
-    """Indices to keep of ``boxes``  # [n, 4], best first: none overlaps a better kept one by more than ``limit``."""
+def nms(boxes: Float64, limit: float = NMS_IOU, *, classes: Index | None = None) -> Index:
+    """Indices to keep of ``boxes``  # [n, 4], best first: none overlaps a better kept one (of its class, where
+    ``classes``  # [n]  are given) by more than ``limit``."""
     clash = iou(boxes, boxes) > limit
+    if classes is not None:
+        clash &= classes[:, None] == classes[None, :]
     alive = np.ones(len(boxes), bool)
     for index in range(len(boxes)):
         if alive[index]:
@@ -90,17 +99,24 @@ def nms(boxes: Float64, limit: float = NMS_IOU) -> Index:
     return np.flatnonzero(alive)
 
 
-def detect(decoder: Decoder, outputs: Mapping[str, NDArray[np.float32]], *, first_image: int = 0) -> Faces:
+def detect(
+    decoder: Decoder,
+    outputs: Mapping[str, NDArray[np.float32]],
+    *,
+    first_image: int = 0,
+    threshold: float | None = None,
+) -> Faces:
     """The faces in complete model ``outputs``  # [N, ...] each  of one batch.
 
-    Score at or above the decoder's threshold, the best 300 by score (equal scores: by cell), NMS at IoU 0.45.
-    Only cells over the threshold are decoded.
+    Score at or above the decoder's threshold, the best 300 by score (equal scores: by cell), NMS at IoU 0.45 within
+    each class. Only cells over the threshold are decoded.
 
     Args:
         first_image: number of the batch's first photograph.
+        threshold: replaces the decoder's.
     """
     scores = decoder.scores(outputs)
-    images, cells = np.nonzero(scores >= decoder.threshold)
+    images, cells = np.nonzero(scores >= (decoder.threshold if threshold is None else threshold))
     values = scores[images, cells]
     order = np.lexsort((cells, -values, images))
     images, cells, values = images[order], cells[order], values[order]
@@ -109,7 +125,8 @@ def detect(decoder: Decoder, outputs: Mapping[str, NDArray[np.float32]], *, firs
     images, cells, values = images[best], cells[best], values[best]
     boxes, landmarks = decoder.decode(outputs, images, cells)
     starts = np.searchsorted(images, np.arange(len(scores) + 1))
-    kept = [low + nms(boxes[low:high]) for low, high in pairwise(starts)]
+    classes = decoder.classify(outputs, images, cells) if isinstance(decoder, Classifies) else np.zeros_like(cells)
+    kept = [low + nms(boxes[low:high], classes=classes[low:high]) for low, high in pairwise(starts)]
     chosen = np.concatenate(kept) if kept else np.zeros(0, np.int64)
-    faces = Faces(images + first_image, cells, values, boxes, landmarks)
+    faces = Faces(images + first_image, cells, values, boxes, landmarks, classes)
     return faces.where(chosen.astype(np.int64))

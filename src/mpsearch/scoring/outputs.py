@@ -85,18 +85,18 @@ class OutputErrors:
             }
         return found
 
-    def per_image_mse(self) -> NDArray[np.float64]:
-        """[N] mean over *all* outputs of the mean squared error; a dropped output counts as if it were zero."""
-        squares = [
-            (self._noise[row] if name in self.present else self._dropped_signal(name)) / self._elements[name]
-            for row, name in enumerate(self._names)
-        ]
-        mean: NDArray[np.float64] = np.mean(squares, axis=0)
-        return mean
+    def noise_ppm(self) -> NDArray[np.float64]:
+        """[N] mean over *all* outputs of the noise's power over the mean power of the output over all photographs, in
+        millionths. A dropped output counts as if it were zero: 1e6; so does noise where the float model has none."""
+        mean: NDArray[np.float64] = np.mean([self._ratio(row, name) for row, name in enumerate(self._names)], axis=0)
+        return 1e6 * mean
 
-    def _dropped_signal(self, name: str) -> NDArray[np.float64]:
+    def _ratio(self, row: int, name: str) -> NDArray[np.float64]:
         values = self._reference[name].reshape(len(self._reference[name]), -1)
-        return np.asarray(np.vecdot(values, values), np.float64)
+        signal = np.asarray(np.vecdot(values, values, dtype=np.float64))
+        noise = self._noise[row] if name in self.present else signal
+        power = float(signal.mean())
+        return noise / power if power > 0 else (noise > 0).astype(np.float64)
 
 
 def sqnr_db(signal: float, noise: float) -> float:

@@ -20,8 +20,10 @@ from mpsearch.images import PhotoSet
 
 FloatArray = NDArray[np.float32]
 
-METRIC_VERSION = 1
-"""Goes up when the page ``docs/metric.md`` changes the meaning of a number."""
+METRIC_VERSION = {"landmarks": 1, "boxes": 1, "segmentation": 1, "tensors": 2}
+"""By task; goes up when the page ``docs/metric.md`` changes the meaning of a number."""
+CACHE_VERSION = 1
+"""Of the float model's stored outputs."""
 BATCH = 8
 
 _log = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ def float_outputs(
         )
     if cache is None:
         return _run(graph, photos, threads)
-    key = canonical.digest({"model": graph.digest, "photos": photos.digest, "metric": METRIC_VERSION})
+    key = canonical.digest({"model": graph.digest, "photos": photos.digest, "metric": CACHE_VERSION})
     file = cache / f"float-{key[:32]}.npz"
     outputs = _read(file, graph, len(photos))
     if outputs is None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from mpsearch.errors import ConfigError, SetupError
 from mpsearch.graph.model import ModelGraph
-from mpsearch.scoring.decoders import retinaface, tensors, yolov5_face, yunet
-from mpsearch.scoring.decoders.base import Decoder, Head
+from mpsearch.scoring.decoders import nanodet, retinaface, segmentation, tensors, yolo, yolov5_face, yunet
+from mpsearch.scoring.decoders.base import Classifies, Decoder, Head, Segments
 
-__all__ = ["GROUP", "Decoder", "Factory", "Head", "create", "names"]
+__all__ = ["GROUP", "Classifies", "Decoder", "Factory", "Head", "Segments", "create", "names"]
 
 GROUP = "mpsearch.decoders"
 Factory = Callable[[ModelGraph, Mapping[str, Any]], Decoder]
@@ -25,6 +25,9 @@ _BUILT_IN: Mapping[str, Factory] = {
     yolov5_face.NAME: yolov5_face.create,
     retinaface.NAME: retinaface.create,
     yunet.NAME: yunet.create,
+    yolo.NAME: yolo.create,
+    nanodet.NAME: nanodet.create,
+    segmentation.NAME: segmentation.create,
     tensors.NAME: tensors.create,
 }
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from mpsearch.graph.model import ModelGraph
 Outputs = Mapping[str, NDArray[np.float32]]
 Index = NDArray[np.int64]
 Float64 = NDArray[np.float64]
+
+_MOVES = frozenset({"Reshape", "Transpose", "Concat", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Cast", "Resize"})
 
 EXPONENT_LIMIT = 10.0
 """Sizes are exp(raw): beyond e^10 times its prior a box is nonsense, and without a limit it would be infinite."""
@@ -57,11 +59,11 @@ class Decoder(Protocol):
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        """All cells, in the order of their ids; empty for a decoder that knows no faces."""
+        """All cells, in the order of their ids; empty for a decoder that knows neither faces nor objects."""
 
     @property
     def points(self) -> int:
-        """Landmarks a face."""
+        """Landmarks a face; 0 for objects that are boxes only."""
 
     @property
     def eyes(self) -> tuple[int, int] | None:
@@ -82,6 +84,50 @@ class Decoder(Protocol):
     def decode(self, outputs: Outputs, images: Index, cells: Index) -> tuple[Float64, Float64]:
         """Boxes xyxy ``[k, 4]`` and landmarks ``[k, points, 2]`` in network px of ``cells``  # [k]  in photographs
         ``images``  # [k]  of this batch; their heads must be present."""
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """A decoder that tells classes apart."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each class, ``""`` where unknown."""
+
+    def classify(self, outputs: Outputs, images: Index, cells: Index) -> Index:
+        """``[k]`` class of each of ``cells``, see :meth:`Decoder.decode`."""
+
+
+@runtime_checkable
+class Segments(Protocol):
+    """A decoder whose task is a class for every pixel. Has no heads."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each class, ``""`` where unknown."""
+
+    @property
+    def classes(self) -> int:
+        """How many."""
+
+    def class_map(self, outputs: Outputs) -> Index:
+        """``[N, height, width]``; all of class 0 where the map's output is absent."""
+
+
+class NoCells:
+    """The part of :class:`Decoder` that a decoder without faces has to have."""
+
+    threshold = 1.0
+    points = 0
+    eyes: tuple[int, int] | None = None
+    anchored = True
+    heads: tuple[Head, ...] = ()
+
+    def scores(self, outputs: Outputs) -> NDArray[np.float32]:
+        return np.zeros((batch_of(outputs), 0), np.float32)
+
+    def decode(self, outputs: Outputs, images: Index, cells: Index) -> tuple[Float64, Float64]:
+        return np.zeros((len(cells), 4)), np.zeros((len(cells), 0, 2))
 
 
 def cell_count(heads: Sequence[Head]) -> int:
@@ -119,6 +165,21 @@ def input_size(graph: ModelGraph) -> tuple[int, int]:
 def shapes(graph: ModelGraph) -> dict[str, tuple[int, ...]]:
     """Model output -> shape, in the model's order."""
     return {name: graph.tensors[name].shape for name in graph.outputs}
+
+
+def activated(graph: ModelGraph, tensor: str, by: Collection[str]) -> bool:
+    """Whether an operation of ``by`` is in front of ``tensor``, behind nodes that only move data."""
+    todo = [tensor]
+    while todo:
+        name = graph.producer.get(todo.pop())
+        if name is None:
+            continue
+        node = graph.node[name]
+        if node.op_type in by:
+            return True
+        if node.op_type in _MOVES:
+            todo.extend(node.inputs)
+    return False
 
 
 def misfit(decoder: str, graph: ModelGraph, expected: str) -> ConfigError:

@@ -22,7 +22,6 @@ DEFAULT_SIZES = {8: (16.0, 32.0), 16: (64.0, 128.0), 32: (256.0, 512.0)}
 VARIANCES = (0.1, 0.2)
 ROLES = {"loc": ("loc", "bbox", "box"), "conf": ("conf", "cls", "score", "prob"), "landmarks": ("landm", "kps", "lmk")}
 """Role of an output -> what its name contains, where shapes alone do not decide."""
-TRANSPARENT = ("Reshape", "Transpose", "Concat", "Squeeze", "Unsqueeze", "Identity", "Flatten")
 
 
 def priors(height: int, width: int, sizes: Mapping[int, tuple[float, ...]]) -> Float64:
@@ -98,7 +97,7 @@ def create(graph: ModelGraph, options: Mapping[str, Any]) -> Decoder:
         raise base.misfit(
             NAME, graph, f"loc 1x{len(boxes)}x4, conf 1x{len(boxes)}x2 and landmarks 1x{len(boxes)}x(2*points)"
         )
-    logits = conf == "logits" or (conf == "auto" and not _softmaxed(graph, found["conf"]))
+    logits = conf == "logits" or (conf == "auto" and not base.activated(graph, found["conf"], ("Softmax", "Sigmoid")))
     threshold = base.read_threshold(NAME, options, 0.6)
     stated = {
         "threshold": threshold,
@@ -132,18 +131,3 @@ def _fits(role: str, shape: tuple[int, ...], cells: int) -> bool:
     if len(shape) != 3 or shape[1] != cells:
         return False
     return shape[2] == {"loc": 4, "conf": 2}[role] if role != "landmarks" else shape[2] >= 6 and shape[2] % 2 == 0
-
-
-def _softmaxed(graph: ModelGraph, tensor: str) -> bool:
-    """Whether ``tensor`` holds probabilities: a Softmax or Sigmoid in front of it, behind nodes that only move data."""
-    todo = [tensor]
-    while todo:
-        name = graph.producer.get(todo.pop())
-        if name is None:
-            continue
-        node = graph.node[name]
-        if node.op_type in ("Softmax", "Sigmoid"):
-            return True
-        if node.op_type in TRANSPARENT:
-            todo.extend(node.inputs)
-    return False
