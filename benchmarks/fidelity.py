@@ -6,6 +6,10 @@ the regret of choosing by the simulator, and the share of equal scales, zero poi
 
     python benchmarks/fidelity.py [--shared ../shared] [--out fidelity.json] [--smoke]
 
+Where a configuration lets the engine toss a coin (:func:`mpsearch.quant.ranges.converters`), both its ways are
+simulated; the summary's ``as drawn`` takes the one whose SQNR is nearer to the recorded one, the other figures always
+the first.
+
 The exit code is 1 where a goal is missed (not with ``--smoke``, which replays four configurations).
 """
 
@@ -31,15 +35,17 @@ from mpsearch.graph.model import ModelGraph, output_unit
 from mpsearch.graph.read import read
 from mpsearch.images import PhotoSet, Preprocess, find
 from mpsearch.quant import entropy
+from mpsearch.quant.algorithms import Options
 from mpsearch.quant.simulator import Simulator
 from mpsearch.scoring import decoders
-from mpsearch.scoring.landmarks import LandmarkScorer
+from mpsearch.scoring.scorer import TaskScorer
 
 MODEL = "data/models/yolov5n-0.5-face_480x640.onnx"
 STRATA = ((0.0, 0.5), (0.5, 5.0), (5.0, 50.0), (50.0, math.inf))
 APART = 1.05
 """Pairs closer than this on the engine's side say nothing: its own repeats differ by about 2 %."""
 GOALS = {"spearman": 0.97, "tau": 0.85, "median": 0.10, "worst": 0.5, "regret": 0.15, "tables": 0.95, "entropy": 0.95}
+DRAWN = ("spearman", "strata", "log10 ratio", "regret")
 TABLES = {
     "u8": "acuity_u8.quantize.yaml",
     "i16": "acuity_i16.quantize.yaml",
@@ -146,12 +152,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     preprocess = Preprocess(480, 640)
     calibration = PhotoSet(find(args.shared / "data/images/calib"), preprocess, limit=12)
     evaluation = PhotoSet(find(args.shared / "data/images/eval"), preprocess, limit=16)
-    scorer = LandmarkScorer(graph, decoders.create("yolov5-face", graph, {}), evaluation)
+    scorer = TaskScorer(graph, decoders.create("yolov5-face", graph, {}), evaluation)
     scorer.prepare()
     simulator = Simulator(graph, calibration, evaluation, cache=args.cache)
     results = [_replay(row, graph, simulator, scorer) for row in rows]
     _print(results)
     summary = _summary(rows, results)
+    other = Simulator(graph, calibration, evaluation, cache=args.cache, options=Options(parts=True))
+    drawn = _as_drawn(rows, results, graph, simulator, other, scorer)
+    figures = _summary(rows, drawn)
+    tossed = [b["name"] for a, b in zip(results, drawn, strict=True) if a is not b]
+    summary["as drawn"] = {name: figures[name] for name in DRAWN} | {"the other way": tossed}
     tensors = {name.lstrip("/"): name for name in graph.tensors}
     for name, file in TABLES.items():
         row = next((row for row in rows if row["name"] == name), None)
@@ -171,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if missed else 0
 
 
-def _replay(row: Mapping[str, Any], graph: ModelGraph, simulator: Simulator, scorer: LandmarkScorer) -> dict[str, Any]:
+def _replay(row: Mapping[str, Any], graph: ModelGraph, simulator: Simulator, scorer: TaskScorer) -> dict[str, Any]:
     start = time.perf_counter()
     score = scorer.score(simulator.batches(artifact_of(row, graph)))
     shown = ("cell_landmark_mse_px2", "matched_landmark_mse_px2", "missed", "extra")
@@ -183,6 +194,30 @@ def _replay(row: Mapping[str, Any], graph: ModelGraph, simulator: Simulator, sco
         "ours": {key: getattr(score, key) for key in shown} | {"output_sqnr_db": sqnr_db},
         "seconds": round(time.perf_counter() - start, 3),
     }
+
+
+def _as_drawn(
+    rows: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    graph: ModelGraph,
+    simulator: Simulator,
+    other: Simulator,
+    scorer: TaskScorer,
+) -> list[Mapping[str, Any]]:
+    """The results, with the engine's other way in its place where the recorded SQNR is nearer to that."""
+    chosen = []
+    for row, result in zip(rows, results, strict=True):
+        artifact = artifact_of(row, graph)
+        if other.plan(artifact.candidate, artifact.types) != simulator.plan(artifact.candidate, artifact.types):
+            again = _replay(row, graph, other, scorer)
+            result = min((result, again), key=_sqnr_distance)
+        chosen.append(result)
+    return chosen
+
+
+def _sqnr_distance(result: Mapping[str, Any]) -> float:
+    ours, theirs = (np.array(result[side]["output_sqnr_db"]) for side in ("ours", "engine"))
+    return float(np.abs(ours - theirs).sum())
 
 
 def _print(results: Sequence[Mapping[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from mpsearch.graph.read import read
 from mpsearch.images import PhotoSet, Preprocess, find
 from mpsearch.quant.simulator import Simulator
 from mpsearch.scoring import decoders
-from mpsearch.scoring.landmarks import LandmarkScorer
+from mpsearch.scoring.scorer import TaskScorer
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_cell_errors_are_the_engines(
     shared: Path, fidelity: ModuleType, rows: dict[str, Any], graph: ModelGraph, simulator: Simulator
 ) -> None:
     photos = PhotoSet(find(shared / "data" / "images" / "eval"), Preprocess(480, 640), limit=16)
-    scorer = LandmarkScorer(graph, decoders.create("yolov5-face", graph), photos)
+    scorer = TaskScorer(graph, decoders.create("yolov5-face", graph), photos)
     # Sums of fixed-point numbers are exact in float32, so nothing is left to chance there.
     for name, tolerance in {"i8dfp": 1e-4, "u8": 0.05, "u8-tail13-i16": 0.2}.items():
         score = scorer.score(simulator.batches(fidelity.artifact_of(rows[name], graph)))

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from mpsearch.candidate import BASES, DataType
 from mpsearch.errors import DataError, ModelError
-from mpsearch.quant import lookup, schemes
+from mpsearch.quant import lookup, qparams, schemes
 
 NAMES = ("uint8", "int8-asym", "int8-sym", "int8-pc", "int8-dfp", "int16")
 numbers = st.floats(-1e4, 1e4, width=32).filter(lambda x: x == 0 or abs(x) > 1e-3)
 
 
-def exact(x: float, params: schemes.QParams) -> int:
+def exact(x: float, params: qparams.QParams) -> int:
     """The integer by rational arithmetic, half to even."""
     scaled = Fraction(float(np.float32(x) / np.float32(params.scale)))
     down = math.floor(scaled)
@@ -27,7 +27,7 @@ def exact(x: float, params: schemes.QParams) -> int:
     return min(max(whole + params.zero_point, params.qmin), params.qmax)
 
 
-def params_of(name: str, low: float, high: float) -> schemes.QParams:
+def params_of(name: str, low: float, high: float) -> qparams.QParams:
     base = BASES[name]
     found = schemes.activation_params(base.type, base, low, high)
     assert found is not None
@@ -37,14 +37,14 @@ def params_of(name: str, low: float, high: float) -> schemes.QParams:
 @given(st.sampled_from(NAMES), numbers, numbers, st.lists(numbers, min_size=1, max_size=20))
 def test_every_scheme_rounds_as_exact_arithmetic_does(name: str, a: float, b: float, values: list[float]) -> None:
     params = params_of(name, min(a, b), max(a, b))
-    codes = schemes.quantize(np.array(values, np.float32), params)
+    codes = qparams.quantize(np.array(values, np.float32), params)
     assert [int(code) + params.qmin for code in codes] == [exact(value, params) for value in values]
 
 
 @given(st.sampled_from(NAMES), numbers, numbers)
 def test_zero_is_always_representable(name: str, a: float, b: float) -> None:
     params = params_of(name, min(a, b), max(a, b))
-    assert schemes.dequantize(schemes.quantize(np.zeros(1, np.float32), params), params)[0] == 0
+    assert qparams.dequantize(qparams.quantize(np.zeros(1, np.float32), params), params)[0] == 0
 
 
 @given(st.sampled_from(NAMES), numbers, numbers, st.floats(0, 1))
@@ -52,7 +52,7 @@ def test_inside_the_range_the_error_is_at_most_half_a_step(name: str, a: float, 
     low, high = min(a, b, 0.0), max(a, b, 0.0)
     params = params_of(name, low, high)
     x = np.array([low + t * (high - low)], np.float32)
-    error = abs(float(schemes.dequantize(schemes.quantize(x, params), params)[0]) - float(x[0]))
+    error = abs(float(qparams.dequantize(qparams.quantize(x, params), params)[0]) - float(x[0]))
     # An asymmetric zero point is rounded, which moves the ends by half a step; fixed point has no code for +2**n.
     assert error <= params.scale * 1.001 + 1e-6
 
@@ -63,7 +63,7 @@ def test_a_table_converts_as_dequantizing_and_quantizing_does(
 ) -> None:
     source, target = params_of(one, min(a, b), max(a, b)), params_of(other, min(c, d), max(c, d))
     codes = np.arange(source.levels, dtype=source.code_type)
-    slow = schemes.quantize(schemes.dequantize(codes, source), target)
+    slow = qparams.quantize(qparams.dequantize(codes, source), target)
     assert np.array_equal(lookup.convert(codes, source, target), slow)
 
 
@@ -89,14 +89,14 @@ def test_a_constant_zero_tensor_gets_scale_one_and_stays_zero() -> None:
     for name in NAMES:
         params = params_of(name, 0.0, 0.0)
         assert params.scale in (1.0, 2.0 ** -(15 if name == "int16" else 7))
-        assert schemes.dequantize(schemes.quantize(np.zeros(3, np.float32), params), params).tolist() == [0, 0, 0]
+        assert qparams.dequantize(qparams.quantize(np.zeros(3, np.float32), params), params).tolist() == [0, 0, 0]
 
 
 def test_an_all_zero_channel_keeps_its_bias() -> None:
     weights = np.array([[0.0, 0.0], [0.5, -1.0]], np.float32)
     found = schemes.quantize_weights(weights, DataType.INT8, BASES["int8-pc"])
     bias = np.array([3.0, 4.0], np.float32)
-    whole = schemes.quantize_bias(bias, 0.02, found)
+    whole = qparams.quantize_bias(bias, 0.02, found)
     assert np.allclose(whole * 0.02 * found.scale, bias, atol=1e-3)
     assert (found.real()[0] == 0).all()
 

@@ -21,6 +21,7 @@ from mpsearch.quant import algorithms, entropy, ranges, table
 from mpsearch.quant.algorithms import Options
 from mpsearch.quant.simulator import Simulator
 from mpsearch.quant.statistics import BINS, Histograms, Statistics
+from mpsearch.testing.models import Builder, save
 
 
 def histogram_of(values: np.ndarray) -> Histograms:
@@ -120,6 +121,44 @@ def test_a_concat_shares_no_range_with_inputs_of_another_type(tmp_path: Path) ->
     found = ranges.share(graph, OWN, graph.assign(candidate))
     assert found["at"] == (-1.0, 2.0)
     assert found["y"] == (-3.0, 2.0)
+
+
+def sliced_model(folder: Path) -> ModelGraph:
+    """x -> a; the first half of a goes into a Concat, the second into b, which goes there too."""
+    b = Builder(seed=3)
+    first = b.conv("input", 3, 4, kernel=1, name="a")
+    zero, two, four, axis = (b.constant(np.array([value], np.int64)) for value in (0, 2, 4, 1))
+    left = b.node("Slice", first, zero, two, axis, name="left")
+    right = b.node("Slice", first, two, four, axis, name="right")
+    joined = b.node("Concat", left, b.conv(right, 2, 2, kernel=1, name="b"), axis=1, name="join")
+    return read(save(b.model([joined], shape=(1, 3, 8, 8)), folder / "sliced.onnx"))
+
+
+def test_the_engines_toss_behind_an_int16_tensor_cuts_the_other_part_or_does_not(tmp_path: Path) -> None:
+    graph = sliced_model(tmp_path)
+    photos = np.random.default_rng(0).uniform(0, 1, (3, 3, 8, 8)).astype(np.float32)
+
+    class Set(Photos):
+        def __init__(self) -> None:
+            self.images = photos
+
+    candidate = Candidate(overrides=(("a", DataType.INT16),))
+    types = dict(graph.assign(candidate)) | dict.fromkeys(("left", "right", "join", "output:t4"), DataType.UINT8)
+    for parts in (False, True):
+        simulator = Simulator(graph, Set(), Set(), options=Options(parts=parts))
+        steps = {step.unit: step for step in simulator.plan(candidate, types).steps}
+        read_as = steps["left"].sources[0][1]
+        assert read_as is not None
+        low, high = simulator.statistics.minmax(graph.unit["right" if parts else "left"].outputs[0])
+        if parts:
+            assert (read_as.low, read_as.high) == pytest.approx((min(low, 0.0), max(high, 0.0)))
+        else:
+            assert read_as.low <= low + 1e-6
+            assert read_as.high >= high - 1e-6
+        (batch,) = simulator.batches(Artifact(candidate, types))
+        cut = batch[graph.outputs[0]][:, :2]
+        assert cut.min() >= read_as.low - read_as.scale
+        assert cut.max() <= read_as.high + read_as.scale
 
 
 class Photos:

@@ -14,7 +14,7 @@ from mpsearch.quant.diagnosis import BAD_DB, Reach, Sample, reaches, remedies, s
 from mpsearch.record import Score
 from mpsearch.scoring import decoders
 from mpsearch.scoring.inputs import Feeding, advice
-from mpsearch.scoring.landmarks import LandmarkScorer
+from mpsearch.scoring.scorer import TaskScorer
 from mpsearch.testing.models import save, small_detector
 
 
@@ -33,6 +33,7 @@ FAR = [Reach("conv_9", "t9", (0.0, 1.0), (-1.0, 2.0), 1.0, 3)]
 def test_remedies_are_tried_in_the_order_per_channel_algorithm_bits_and_none_twice() -> None:
     assert [candidate.base for _, candidate in remedies("uint8")] == ["uint8", "int8-pc", "uint8", "uint8", "int16"]
     assert [candidate for _, candidate in remedies("int8-pc")].count(Candidate("int8-pc")) == 1
+    assert [candidate.base for _, candidate in remedies("a8w8")] == ["a8w8", "a8w8", "a8w8", "a16w8", "a16w16"]
 
 
 def test_a_set_unlike_the_scored_photographs_is_named_as_the_reason() -> None:
@@ -72,12 +73,12 @@ def test_brighter_photographs_leave_the_ranges_and_the_diagnosis_says_so(tmp_pat
             paths.append(tmp_path / f"{name}{index}.png")
             coarse.resize((shape[3], shape[2]), Image.Resampling.BICUBIC).save(paths[-1])
         sets[name] = PhotoSet(paths, Preprocess(shape[2], shape[3]))
-    scorer = LandmarkScorer(graph, decoders.create("tensors", graph, {}), sets["bright"])
+    scorer = TaskScorer(graph, decoders.create("tensors", graph, {}), sets["bright"])
     far = reaches(graph, sets["dark"], sets["bright"])
     assert far[0].beyond > 0.5
     assert [reach.beyond for reach in far] == sorted((reach.beyond for reach in far), reverse=True)
     assert all(reach.beyond == reach.photographs == 0 for reach in reaches(graph, sets["dark"], sets["dark"]))
     found = samples(graph, sets["dark"], sets["bright"], scorer.score, base="uint8")
-    assert found[0].study.objective_px2 > 2 * found[0].own.objective_px2
+    assert found[0].study.objective > 2 * found[0].own.objective
     assert min(output["sqnr_db"] for output in found[0].own.outputs.values()) > BAD_DB
     assert "calibration photographs are the reason" in verdict(found, far, missed=0.05)

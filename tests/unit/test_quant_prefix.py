@@ -89,14 +89,19 @@ def run(simulator: Simulator, graph: ModelGraph, candidate: Candidate) -> dict[s
 def candidates(graph: ModelGraph, count: int, seed: int = 0) -> list[Candidate]:
     draw = random.Random(seed)
     names = [unit.name for unit in graph.compute_units]
-    kinds = (DataType.INT16, DataType.FLOAT16)
-    return [
-        Candidate(
-            draw.choice(("uint8", "int8-pc", "int8-dfp")),
-            overrides=tuple((name, draw.choice(kinds)) for name in draw.sample(names, draw.randint(0, 3))),
-        )
-        for _ in range(count)
-    ]
+    synap = (("uint8", "int8-pc", "int8-dfp"), (DataType.INT16, DataType.FLOAT16), ((),))
+    snpe = (
+        ("a8w8", "a16w8"),
+        (DataType.A16W8, DataType.A16W16, DataType.FLOAT16),
+        ((), (("weights", "per_channel"),), (("bias_bits", "32"), ("equalization", "cle"))),
+    )
+    found = []
+    for index in range(count):
+        bases, kinds, options = (synap, snpe)[index % 2]
+        units = draw.sample(names, draw.randint(0, 3))
+        overrides = tuple((name, draw.choice(kinds)) for name in units)
+        found.append(Candidate(draw.choice(bases), overrides=overrides, options=draw.choice(options)))
+    return found
 
 
 @pytest.mark.parametrize("limit_bytes", [2_000, 40_000, 1 << 24])

@@ -108,7 +108,14 @@ def test_rows_and_picture_hold_every_unit(made: Profile, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("base", "high"), [("float16", DataType.INT16), ("int16", DataType.INT16), ("u8", DataType.INT16)]
+    ("base", "high"),
+    [
+        ("float16", DataType.INT16),
+        ("int16", DataType.INT16),
+        ("u8", DataType.INT16),
+        ("a8w8", DataType.INT16),
+        ("uint8", DataType.A16W8),
+    ],
 )
 def test_bases_and_types_that_make_no_sense_are_refused(base: str, high: DataType, tmp_path: Path) -> None:
     graph, photos = chain(tmp_path), Photos(1)

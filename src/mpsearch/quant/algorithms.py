@@ -24,12 +24,14 @@ class Options:
     Attributes:
         moving_average_weight: of what was seen so far; the new photograph counts ``1 - weight`` (so with the default
             0.01 nearly only the last photograph counts; that is what the engine's numbers show).
+        parts: not the metafile's but the engine's own toss, see :func:`mpsearch.quant.ranges.converters`.
         divergence_nbins: bins of the histogram of magnitudes; 0: ``2 ** divergence_first_quantize_bits``.
     """
 
     moving_average_weight: float = 0.01
     divergence_nbins: int = 0
     divergence_first_quantize_bits: int = 11
+    parts: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.moving_average_weight < 1.0:
@@ -56,7 +58,8 @@ def kl_divergence(found: Histograms, options: Options, *, levels: int = 256) -> 
     """The clipped range whose quantized histogram is nearest to the real one (Kullback-Leibler), 8-bit tensors only.
 
     With 65536 levels nothing is gained by clipping: 16-bit tensors keep their whole range. How the engine searches is
-    not documented and no table of it was at hand; of some thirty variants this one comes nearest to its results.
+    not documented. Its table shows that it tries 16 thresholds, (k / 16 + half a bin) of the largest magnitude; this
+    variant, of some hundred among the nearest, comes within one of those for half of the tensors.
     """
     bins = options.divergence_nbins or 1 << options.divergence_first_quantize_bits
     done: dict[str, Range] = {}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mpsearch.candidate import Algorithm, Candidate
+from mpsearch.candidate import BASES, Algorithm, Candidate, Scheme
 from mpsearch.evaluate import Artifact
 from mpsearch.graph.model import ModelGraph
 from mpsearch.quant import statistics
@@ -64,13 +64,22 @@ class Reach:
 
 def remedies(base: str) -> tuple[tuple[str, Candidate], ...]:
     """The base itself, then what may be tried, cheapest first."""
-    tried = (
+    channels = (("weights", "per_channel"), ("bias_bits", "32"))
+    snpe = (
+        ("as it is", Candidate(base)),
+        ("per-channel weights and 32-bit biases", Candidate(base, options=channels)),
+        ("act_calibration entropy beside them", Candidate(base, options=(*channels, ("act_calibration", "entropy")))),
+        ("16-bit activations", Candidate("a16w8", options=channels)),
+        ("16 bits", Candidate("a16w16", options=channels[1:])),
+    )
+    synap = (
         ("as it is", Candidate(base)),
         ("per-channel weights", Candidate("int8-pc")),
         ("algorithm kl_divergence", Candidate(base, Algorithm.KL_DIVERGENCE)),
         ("algorithm moving_average", Candidate(base, Algorithm.MOVING_AVERAGE)),
         ("16 bits", Candidate("int16")),
     )
+    tried = snpe if BASES[base].scheme is Scheme.ENCODINGS else synap
     return tuple({candidate.digest: (name, candidate) for name, candidate in reversed(tried)}.values())[::-1]
 
 
@@ -124,15 +133,15 @@ def verdict(found: Sequence[Sample], far: Sequence[Reach], *, missed: float, inp
         input_advice: what the check of the network's input found, "" for nothing.
     """
     base = found[0]
-    own, study = base.own.objective_px2, base.study.objective_px2
+    own, study = base.own.objective, base.study.objective
     if input_advice:
         return f"First the preprocessing: {input_advice}"
     if is_bad(base.own, missed=missed):
         text = "Even calibrated on the very photographs it is scored on it is bad: more data will not help. "
         for sample in found[1:]:
-            better = sample.own.objective_px2 <= CLEARLY * own
+            better = sample.own.objective <= CLEARLY * own
             if better and not is_bad(sample.own, missed=missed):
-                return text + f"Next: {sample.remedy} (error {own:.3g} -> {sample.own.objective_px2:.3g})."
+                return text + f"Next: {sample.remedy} (error {own:.3g} -> {sample.own.objective:.3g})."
         return text + "No single remedy is enough: check means, scale and channel order, then search: mpsearch run."
     if study > UNREPRESENTATIVE * own:
         units = ", ".join(reach.unit for reach in far[:3] if reach.beyond > 0) or "none"

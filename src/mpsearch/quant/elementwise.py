@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.graph.model import Node
-from mpsearch.quant.schemes import FloatArray
+from mpsearch.quant.qparams import FloatArray, QParams, dequantize, quantize
 
 Function = Callable[[FloatArray], FloatArray]
 Constants = Mapping[str, NDArray[np.generic]]
@@ -24,7 +24,7 @@ _UNARY: Mapping[str, Function] = {
     "Neg": np.negative,
     "Identity": lambda x: x,
 }
-_BINARY: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
+BINARY: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
@@ -33,7 +33,12 @@ _BINARY: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
 
 
 def function_of(
-    nodes: Sequence[Node], source: str, target: str, constants: Constants, operands: Mapping[str, Sequence[str]]
+    nodes: Sequence[Node],
+    source: str,
+    target: str,
+    constants: Constants,
+    operands: Mapping[str, Sequence[str]],
+    inner: Mapping[str, QParams],
 ) -> Function | None:
     """The function that ``nodes`` (in order) make of tensor ``source``, or None if it is not one of scalars alone.
 
@@ -41,6 +46,7 @@ def function_of(
 
     Args:
         operands: node -> all its inputs in ONNX order, constants among them.
+        inner: tensors between that are quantized on the way.
     """
     if not nodes:
         return lambda x: x
@@ -60,6 +66,8 @@ def function_of(
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for name, step in steps:
                 values[name] = np.asarray(step(values), np.float32)
+                if name in inner and name != target:
+                    values[name] = dequantize(quantize(values[name], inner[name]), inner[name])
         return values[target]
 
     return run
@@ -88,9 +96,9 @@ def _step(
         alpha = np.float32(node.attributes.get("alpha", 0.2))  # type: ignore[arg-type]
         beta = np.float32(node.attributes.get("beta", 0.5))  # type: ignore[arg-type]
         return lambda values: np.clip(values[first] * alpha + beta, 0, 1)
-    if node.op_type in _BINARY:
+    if node.op_type in BINARY:
         left, right = operands[node.name]
-        operator = _BINARY[node.op_type]
+        operator = BINARY[node.op_type]
         fixed = {name: np.asarray(_scalar(constants, name), np.float32) for name in node.params}
         return lambda values: operator(_pick(values, fixed, left), _pick(values, fixed, right))
     return None

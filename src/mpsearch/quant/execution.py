@@ -17,7 +17,8 @@ from mpsearch.quant import lookup, prefix
 from mpsearch.quant.operators import Array, Operator
 from mpsearch.quant.plan import Plan
 from mpsearch.quant.prefix import Course
-from mpsearch.quant.schemes import FloatArray
+from mpsearch.quant.qparams import FloatArray
+from mpsearch.quant.statistics import check_shape
 
 
 def run(
@@ -83,6 +84,7 @@ def _one(
         assert batch is not None
         values[name] = batch
     if images is not None:
+        check_shape(graph, images)
         if not np.isfinite(images).all():
             raise DataError("a photograph holds NaN or infinite values", hint="Check means and scale.")
         codes = lookup.convert(images.reshape(len(images), 1, *images.shape[1:]), None, laid.input)

@@ -1,13 +1,12 @@
 """Convolutions and matrix products with quantized weights.
 
 8-bit convolutions run in integers (onnxruntime's QLinearConv: exact sums, one rounding, half to even), all others in
-float32 on dequantized numbers, as the vendor's own simulator does.
+float32 on dequantized numbers, as Acuity's own simulator does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,32 +15,14 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mpsearch.candidate import Base
 from mpsearch.errors import ModelError
 from mpsearch.quant import lookup
 from mpsearch.quant.plan import Step
-from mpsearch.quant.schemes import FloatArray, QParams, QWeights, quantize_bias, quantize_weights
+from mpsearch.quant.qparams import Arithmetic, FloatArray, Linear, QParams, QWeights, half_codes
 
 Array = NDArray[Any]
 Runner = Callable[[Array], Array]
 _OPSET = 21
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A linear node with its BatchNormalization folded in.
-
-    Attributes:
-        weights: in the node's own layout; ``axis`` is that of the output channels.
-    """
-
-    name: str
-    op_type: str
-    attributes: Mapping[str, Any]
-    weights: FloatArray
-    bias: FloatArray | None
-    axis: int
-    has_norm: bool = False
 
 
 def fold(
@@ -84,20 +65,42 @@ def fold(
     return Linear(node.name, node.op_type, attributes, weights, bias, axis, norm is not None)
 
 
-def runner(node: Linear, step: Step, base: Base, output: QParams) -> Runner:
-    """The node as a function from codes of its source to codes of ``output``."""
+def runner(node: Linear, step: Step, arithmetic: Arithmetic, output: QParams | None) -> Runner:
+    """The node as a function from codes of its source to codes of ``output``; to float32 where that is None."""
     source = step.sources[0][1]
     if source is None:
         raise ModelError(f"{node.name}: a quantized unit reads quantized numbers")
-    weights = quantize_weights(node.weights, step.type, base, axis=node.axis, name=node.name)
-    bias = None if node.bias is None else quantize_bias(node.bias, source.scale, _bias_scale(weights, node))
-    eight = source.levels == output.levels == 256 and weights.integers.dtype == np.int8
-    if node.op_type == "Conv" and eight and (bias is None or np.abs(bias).max(initial=0) < 2**30):
+    weights = arithmetic.weights(node, step.type)
+    if weights is None:
+        return _float(node, _half(node.weights), None if node.bias is None else _half(node.bias), source, output)
+    spread = _spread(weights, node)
+    bias = None if node.bias is None else arithmetic.bias(node, source, spread)
+    eight = source.levels == 256 and weights.integers.dtype == np.int8
+    if (
+        output is not None
+        and output.levels == 256
+        and node.op_type == "Conv"
+        and eight
+        and (bias is None or np.abs(bias).max(initial=0) < 2**30)
+    ):
         return _integer(node, weights, bias, source, output)
-    return _float(node, weights, bias, source, output)
+    steps = np.float64(source.scale) * spread.scale.astype(np.float64)
+    return _float(node, weights.real(), None if bias is None else (bias * steps).astype(np.float32), source, output)
 
 
-def _bias_scale(weights: QWeights, node: Linear) -> QWeights:
+def _half(values: FloatArray) -> FloatArray:
+    """Rounded to float16.
+
+    Raises:
+        CandidateError: a value beyond it.
+    """
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float16)
+    half_codes(rounded)
+    return rounded.astype(np.float32)
+
+
+def _spread(weights: QWeights, node: Linear) -> QWeights:
     """A grouped ConvTranspose has fewer scales than biases: each is used once a group."""
     if weights.scale.size == 1 or node.bias is None or weights.scale.size == node.bias.size:
         return weights
@@ -125,30 +128,33 @@ def _integer(
 
 
 def _float(
-    node: Linear, weights: QWeights, bias: NDArray[np.float64] | None, source: QParams, output: QParams
+    node: Linear, weights: FloatArray, bias: FloatArray | None, source: QParams, output: QParams | None
 ) -> Runner:
-    constants: dict[str, Any] = {"weights": weights.real()}
+    constants: dict[str, Any] = {"weights": weights}
     if bias is not None:
-        scale = _bias_scale(weights, node).scale.astype(np.float64)
-        constants["bias"] = (bias * (np.float64(source.scale) * scale)).astype(np.float32)
-    code = TensorProto.UINT8 if output.levels <= 256 else TensorProto.UINT16
+        constants["bias"] = bias
     op_type, inputs, attributes = node.op_type, ["x", *constants], dict(node.attributes)
     if op_type == "MatMul" and bias is not None:  # a BatchNormalization behind it
         raise ModelError(f"{node.name}: a MatMul has no bias")
-    operations = [
-        helper.make_node(op_type, inputs, ["real"], **attributes),
-        helper.make_node("QuantizeLinear", ["real", "output_scale", "output_zero"], ["y"]),
-    ]
-    constants["output_scale"] = np.float32(output.scale)
-    constants["output_zero"] = np.asarray(output.code_zero, output.code_type)
+    operations = [helper.make_node(op_type, inputs, ["real"], **attributes)]
+    if output is None:
+        code = TensorProto.FLOAT
+        operations.append(helper.make_node("Identity", ["real"], ["y"]))
+    elif output.is_float:
+        code = TensorProto.FLOAT16
+        operations.append(helper.make_node("Cast", ["real"], ["y"], to=code))
+    else:
+        code = TensorProto.UINT8 if output.levels <= 256 else TensorProto.UINT16
+        operations.append(helper.make_node("QuantizeLinear", ["real", "output_scale", "output_zero"], ["y"]))
+        constants["output_scale"] = np.float32(output.scale)
+        constants["output_zero"] = np.asarray(output.code_zero, output.code_type)
     session = _session(operations, constants, TensorProto.FLOAT, code)
     batched = op_type in ("Conv", "ConvTranspose")
 
     def run(x: Array) -> Array:
         real = lookup.convert(x, source, None)
-        if batched:
-            return _batched(session, real)
-        return np.stack([session.run(None, {"x": image})[0] for image in real])
+        made = _batched(session, real) if batched else np.stack([session.run(None, {"x": image})[0] for image in real])
+        return half_codes(made) if output is not None and output.is_float else made
 
     return run
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mpsearch.quant import schemes
+from mpsearch.quant import qparams
 from mpsearch.quant.kept import Kept
-from mpsearch.quant.schemes import Codes, FloatArray, QParams
+from mpsearch.quant.qparams import Codes, FloatArray, QParams
 
 Array = NDArray[Any]
 _CV2_TAKES_16_BITS = int(cv2.__version__.split(".")[0]) >= 5
@@ -32,8 +32,8 @@ def conversion(source: QParams, target: QParams | None) -> Array:
     """Table from codes of ``source`` to codes of ``target`` (None: to real numbers)."""
 
     def make() -> tuple[Array, int]:
-        real = schemes.table(source)
-        table = real if target is None else schemes.quantize(real, target)
+        real = qparams.table(source)
+        table = real if target is None else qparams.quantize(real, target)
         return table, table.nbytes
 
     return _CONVERSIONS.get_or_make((source, target), make)
@@ -42,7 +42,7 @@ def conversion(source: QParams, target: QParams | None) -> Array:
 def convert(values: Array, source: QParams | None, target: QParams | None) -> Array:
     """Values as ``source`` has them -> as ``target`` has them; None is float32."""
     if source is None:
-        return values if target is None else schemes.quantize(values, target)
+        return values if target is None else qparams.quantize(values, target)
     if source.same_grid(target):
         return values
     return look_up(values, conversion(source, target))
@@ -50,6 +50,6 @@ def convert(values: Array, source: QParams | None, target: QParams | None) -> Ar
 
 def mapping(function: Callable[[FloatArray], FloatArray], source: QParams, target: QParams) -> Array | None:
     """Table of ``quantize(function(dequantize(code)))``; None when it changes nothing."""
-    table = schemes.quantize(function(schemes.table(source)), target)
+    table = qparams.quantize(function(qparams.table(source)), target)
     unchanged = source.same_grid(target) and np.array_equal(table, np.arange(source.levels))
     return None if unchanged else table

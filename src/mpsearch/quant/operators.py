@@ -13,17 +13,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from mpsearch.candidate import Base
 from mpsearch.errors import ModelError
 from mpsearch.graph import onnxio
 from mpsearch.graph.model import ModelGraph, Node, Role
 from mpsearch.quant import elementwise, linear, lookup, moves
-from mpsearch.quant.linear import Linear
 from mpsearch.quant.plan import LINEAR, Step, before_activation
-from mpsearch.quant.schemes import FloatArray, QParams
+from mpsearch.quant.qparams import Arithmetic, FloatArray, Linear, QParams
 
 Array = NDArray[Any]
 Operator = Callable[[Sequence[Array]], list[Array]]
+_CUTTING = frozenset(("Relu", "Clip"))
+"""Activations that commute with the quantizer behind them, so that the convolution may use it at once."""
 _SESSION_BYTES, _MOVE_BYTES, _FLOAT_BYTES = 112 << 10, 1 << 10, 4
 """A session without weights, measured with onnxruntime 1.32; a closure."""
 
@@ -38,24 +38,24 @@ class Operators:
         self._operands = {node.name: list(node.input) for node in self._model.graph.node}
         self._constants = _constants(self._model, {node.name for node in graph.nodes})
 
-    def make(self, step: Step, base: Base) -> Operator:
+    def make(self, step: Step, arithmetic: Arithmetic) -> Operator:
         """The operator of ``step``; reusable for every step that equals it."""
         unit = self._graph.unit[step.unit]
         nodes = [self._graph.node[name] for name in unit.nodes]
         if unit.role is Role.TRANSPARENT and nodes[0].op_type != "Pad":
-            return self._move(nodes[0])
+            return self._moved(step, self._move(nodes[0]))
         folded = None if step.targets[0][1] is None else self.linear(step.unit)
         if folded is not None:
-            return self._linear(step, base, nodes, folded)
-        return self._elementwise(step, nodes) or self._float(step, nodes)
+            return self._linear(step, arithmetic, nodes, folded)
+        return self._elementwise(step, nodes) or self._float(step, arithmetic, nodes)
 
     def size_bytes(self, step: Step) -> int:
         """What the operator of ``step`` takes, roughly: a session's own part, its weights twice, its table."""
         unit = self._graph.unit[step.unit]
         if unit.role is Role.TRANSPARENT:
             return _MOVE_BYTES
-        inner = step.inner or step.targets[0][1]
-        table = 0 if inner is None else inner.levels * inner.code_type.itemsize
+        source = step.inner[0][1] if step.inner else step.targets[0][1]
+        table = 0 if source is None else source.levels * source.code_type.itemsize
         return _SESSION_BYTES + unit.weights * 2 * _FLOAT_BYTES + table
 
     def linear(self, unit: str) -> Linear | None:
@@ -64,6 +64,15 @@ class Operators:
         if not names or self._graph.node[names[0]].op_type not in LINEAR or not self._graph.node[names[0]].params:
             return None
         return linear.fold(self._protos, names, self._constants)
+
+    def _moved(self, step: Step, move: Operator) -> Operator:
+        """Each part into its own quantizer, where it is not the one that is read."""
+        read = step.sources[0][1]
+        if all(params == read for _, params in step.targets):
+            return move
+        return lambda arrays: [
+            lookup.convert(part, read, params) for part, (_, params) in zip(move(arrays), step.targets, strict=True)
+        ]
 
     def _move(self, node: Node) -> Operator:
         move = moves.move_of(self._graph, node, self._constants)
@@ -78,16 +87,19 @@ class Operators:
 
         return through_float
 
-    def _linear(self, step: Step, base: Base, nodes: Sequence[Node], folded: Linear) -> Operator:
+    def _linear(self, step: Step, arithmetic: Arithmetic, nodes: Sequence[Node], folded: Linear) -> Operator:
         target, pre = step.targets[0][1], before_activation(self._graph, self._graph.unit[step.unit])
         assert target is not None
-        inner = step.inner or target
-        run = linear.runner(folded, step, base, inner)
+        inside = dict(step.inner)
         behind = nodes[(2 if folded.has_norm else 1) :]
+        inner = None if pre is None else inside.get(pre)
+        if inner is None and all(node.op_type in _CUTTING for node in behind):
+            inner = target
+        run = linear.runner(folded, step, arithmetic, inner)
         if pre is None or not behind:
             return lambda arrays: [run(arrays[0])]
-        function = elementwise.function_of(behind, pre, step.targets[0][0], self._constants, self._operands)
-        if function is not None:
+        function = elementwise.function_of(behind, pre, step.targets[0][0], self._constants, self._operands, inside)
+        if function is not None and inner is not None:
             table = lookup.mapping(function, inner, target)
             if table is None:
                 return lambda arrays: [run(arrays[0])]
@@ -106,16 +118,23 @@ class Operators:
         (source, read), (out, target) = step.sources[0], step.targets[0]
         if read is None or target is None:
             return None
-        function = elementwise.function_of(nodes, source, out, self._constants, self._operands)
+        function = elementwise.function_of(nodes, source, out, self._constants, self._operands, {})
         if function is None:
             return None
         table = lookup.mapping(function, read, target)
         return (lambda arrays: [arrays[0]]) if table is None else (lambda arrays: [lookup.look_up(arrays[0], table)])
 
-    def _float(self, step: Step, nodes: Sequence[Node]) -> Operator:
+    def _float(self, step: Step, arithmetic: Arithmetic, nodes: Sequence[Node]) -> Operator:
         """Dequantize, compute in float32, quantize: what the engine's simulator does for every layer."""
         names, targets = [name for name, _ in step.sources], [name for name, _ in step.targets]
-        run = self._session(nodes, names, targets)
+        held = {
+            name: arithmetic.operand(np.asarray(value, np.float32), step.type)
+            for node in nodes
+            if node.op_type in elementwise.BINARY
+            for name in node.params
+            if (value := self._constants[name]).dtype == np.float32
+        }
+        run = self._session(nodes, names, targets, held)
 
         def compute(arrays: Sequence[Array]) -> list[Array]:
             real = [lookup.convert(array, read, None) for array, (_, read) in zip(arrays, step.sources, strict=True)]
@@ -123,10 +142,21 @@ class Operators:
 
         return compute
 
-    def _session(self, nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str]) -> Operator:
-        """The nodes in onnxruntime, image by image (their shapes are those of one image)."""
+    def _session(
+        self,
+        nodes: Sequence[Node],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        held: Mapping[str, FloatArray] | None = None,
+    ) -> Operator:
+        """The nodes in onnxruntime, image by image (their shapes are those of one image).
+
+        Args:
+            held: constants that are not what the model says.
+        """
+        known = {**self._constants, **(held or {})}
         constants = [
-            numpy_helper.from_array(np.ascontiguousarray(self._constants[name]), name)
+            numpy_helper.from_array(np.ascontiguousarray(known[name]), name)
             for name in dict.fromkeys(p for node in nodes for p in node.params)
         ]
         graph = helper.make_graph(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mpsearch.graph.model import ModelGraph
 from mpsearch.quant.kept import Kept
 from mpsearch.quant.plan import Plan, Step
-from mpsearch.quant.schemes import QParams
+from mpsearch.quant.qparams import QParams
 
 Key = bytes
 CHECKPOINTS = 8
@@ -144,7 +144,7 @@ def chain(graph: ModelGraph, laid: Plan) -> dict[str, Key]:
     keys = {graph.inputs[0]: _digest(repr(laid.input).encode())}
     for step in laid.steps:
         before = b"".join(keys[tensor] for tensor, _ in step.sources)
-        key = _digest(laid.candidate.base.encode(), repr(step).encode(), before)
+        key = _digest(repr(laid.arithmetic).encode(), repr(step).encode(), before)
         keys.update({tensor: _digest(key, tensor.encode()) for tensor, _ in step.targets})
     return keys
 

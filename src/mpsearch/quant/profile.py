@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mpsearch.candidate import BASES, Candidate, DataType
+from mpsearch.candidate import BASES, Candidate, DataType, Scheme
 from mpsearch.errors import ConfigError
 from mpsearch.evaluate import Artifact
 from mpsearch.graph.model import ModelGraph, Role
@@ -96,7 +96,7 @@ def profile(
     """Two simulated runs a unit, units in execution order so that each run starts where the last one differs.
 
     Args:
-        measure: e.g. the cell error of a :class:`~mpsearch.scoring.landmarks.LandmarkScorer` on ``photos``.
+        measure: e.g. the cell error of a :class:`~mpsearch.scoring.scorer.TaskScorer` on ``photos``.
         on_unit: called with the number of finished units and of all.
 
     Raises:
@@ -152,8 +152,11 @@ def _check(base: str, high: DataType) -> None:
     if base not in BASES or BASES[base].type is DataType.FLOAT16:
         known = ", ".join(name for name, found in BASES.items() if found.type is not DataType.FLOAT16)
         raise ConfigError(f"base {base!r} is no quantized base", hint=f"One of: {known}")
-    if high.rank <= BASES[base].type.rank:
-        raise ConfigError(f"{high} is not wider than the base {base}", hint="Take int16 or float16 over an 8-bit base.")
+    snpe = BASES[base].scheme is Scheme.ENCODINGS
+    wide = (*((DataType.A16W8, DataType.A16W16) if snpe else (DataType.INT16,)), DataType.FLOAT16)
+    wider = [str(kind) for kind in wide if kind.rank > BASES[base].type.rank]
+    if high not in wider:
+        raise ConfigError(f"{high} is not wider than the base {base}", hint=f"Take {' or '.join(wider)}.")
 
 
 def _tensors(

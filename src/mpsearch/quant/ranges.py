@@ -30,19 +30,68 @@ def share(
     graph: ModelGraph,
     own: Callable[[str], Range],
     types: Mapping[str, DataType] | None = None,
+    *,
+    parts: bool = False,
 ) -> dict[str, Range]:
     """Tensor -> range, for every tensor between the live nodes.
 
     Args:
         own: a tensor's range by its own statistics.
         types: unit -> type of the live units; None for a uniform candidate of the whole graph.
+        parts: which of the engine's two ways it takes behind an int16 tensor, see :func:`converters`.
     """
-    return _Sharing(graph, own, types).run()
+    return _Sharing(graph, own, types, parts).run()
+
+
+def along(
+    graph: ModelGraph, own: Callable[[str, DataType], Range], types: Mapping[str, DataType], base: DataType
+) -> dict[str, Range]:
+    """Tensor -> range where nothing is shared but by what moves values: SNPE's rule, whose Concat requantizes its
+    inputs.
+
+    Args:
+        own: a tensor's range by its own statistics, in the type of the unit that makes it.
+        types: unit -> type of the live units.
+        base: type of the network's input.
+    """
+    found = {tensor: own(tensor, base) for tensor in graph.inputs}
+    for node in graph.nodes:
+        kind = types.get(graph.unit_of[node.name])
+        if kind is None:
+            continue
+        moved = is_transparent(node) and node.op_type != "Concat" and node.inputs
+        for tensor in node.outputs:
+            found[tensor] = found[node.inputs[0]] if moved else own(tensor, kind)
+    return found
+
+
+def converters(graph: ModelGraph, found: Mapping[str, Range], types: Mapping[str, DataType]) -> dict[str, Range]:
+    """Tensor -> range of the one conversion to 8 bits through which all Slices of a 16-bit tensor read it, where the
+    engine gives it the range of a part.
+
+    Behind a 16-bit tensor that 8-bit Slices take apart the engine puts one conversion. Which range it gets is chance,
+    decided by the order of a Python set (the same metafile gives either with another ``PYTHONHASHSEED``): the tensor's
+    own, and the Slices take it over; or that of a part that does not go straight into a Concat, and then the other
+    parts are cut to it too. The second costs up to 0.5 dB at the outputs of yolov5n-0.5-face.
+
+    Args:
+        found: what :func:`share` gives with ``parts``.
+    """
+    readers = {tensor: [n for n in names if graph.unit_of[n] in types] for tensor, names in graph.consumers.items()}
+    cut: dict[str, list[Range]] = {}
+    for node in graph.nodes:
+        if graph.unit_of[node.name] in types and _selects(node) and crosses(graph, types, node):
+            cut.setdefault(node.inputs[0], []).extend(
+                found[tensor] for tensor in node.outputs if not _feeds_concat(graph, readers, tensor)
+            )
+    return {tensor: union(parts) for tensor, parts in cut.items() if parts}
 
 
 class _Sharing:
-    def __init__(self, graph: ModelGraph, own: Callable[[str], Range], types: Mapping[str, DataType] | None) -> None:
-        self.graph, self.own, self.types = graph, own, types
+    def __init__(
+        self, graph: ModelGraph, own: Callable[[str], Range], types: Mapping[str, DataType] | None, parts: bool
+    ) -> None:
+        self.graph, self.own, self.types, self.parts = graph, own, types, parts
         self.mixed = types is not None and len(set(types.values())) > 1
         self.found: dict[str, Range] = {}
         self.tied: set[str] = set()
@@ -71,14 +120,16 @@ class _Sharing:
         own = self.own(tensor)
         if _contains(own, source) and _contains(source, own):
             self.tied.add(tensor)
-        if self.mixed and self._feeds_concat(tensor):
+        if self.mixed and (self._feeds_concat(tensor) or self._crosses(node)):
             self.found[tensor] = own
         else:
             self.found[tensor] = source if _contains(source, own) else own
 
     def _feeds_concat(self, tensor: str) -> bool:
-        readers = self.readers.get(tensor, [])
-        return len(readers) == 1 and self.graph.node[readers[0]].op_type == "Concat"
+        return _feeds_concat(self.graph, self.readers, tensor)
+
+    def _crosses(self, node: Node) -> bool:
+        return self.parts and self.types is not None and crosses(self.graph, self.types, node)
 
     def _concat(self, node: Node) -> None:
         out = node.outputs[0]
@@ -137,6 +188,18 @@ def union(ranges: list[Range]) -> Range:
 def _selects(node: Node) -> bool:
     """Takes a part of the values, whose range can be narrower."""
     return node.op_type in ("Slice", "Split", "Gather")
+
+
+def crosses(graph: ModelGraph, types: Mapping[str, DataType], node: Node) -> bool:
+    """Reads in 8 bits what was made in more."""
+    producer = graph.producer.get(node.inputs[0])
+    return producer is not None and types[graph.unit_of[node.name]].bits < types[graph.unit_of[producer]].bits
+
+
+def _feeds_concat(graph: ModelGraph, readers: Mapping[str, list[str]], tensor: str) -> bool:
+    """A Concat, and nothing else, reads it."""
+    found = readers.get(tensor, [])
+    return len(found) == 1 and graph.node[found[0]].op_type == "Concat"
 
 
 def _contains(outer: Range, inner: Range) -> bool:

@@ -19,60 +19,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, isfinite, log2
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.candidate import Base, DataType, Scheme
 from mpsearch.errors import DataError, ModelError
+from mpsearch.quant.qparams import FloatArray, Linear, QParams, QWeights, check_weights, per_tensor, quantize_bias
 
-FloatArray = NDArray[np.float32]
-Codes = NDArray[Any]
-"""Unsigned integers, uint8 or uint16: the quantized value minus ``qmin``."""
+FUSED = frozenset(("Relu", "Clip"))
+"""Activations without a tensor before them: the compiler fuses them into the convolution."""
 
 
 @dataclass(frozen=True, slots=True)
-class QParams:
-    """How one tensor's numbers become integers: ``q = clip(round(x / scale) + zero_point, qmin, qmax)``.
+class Acuity:
+    """The :class:`~mpsearch.quant.qparams.Arithmetic` of Acuity; also the host's, which follows it.
 
-    Attributes:
-        scale: a float32 value; a power of two for dynamic fixed point.
-        fl: fractional length, dynamic fixed point only.
-        low, high: the range that the scale was made from, contains 0.
+    float16 is left alone, as the engine leaves it. A convolution's output has a quantizer before its activation too;
+    SiLU, HardSwish and the like are one layer, without a quantizer inside.
     """
 
-    type: DataType
-    scheme: Scheme
-    scale: float
-    zero_point: int
-    qmin: int
-    qmax: int
-    low: float
-    high: float
-    fl: int | None = None
+    base: Base
 
-    @property
-    def levels(self) -> int:
-        """256 or 65536."""
-        return self.qmax - self.qmin + 1
+    def activation(self, kind: DataType, low: float, high: float, *, name: str, maker: str) -> QParams | None:
+        """See :func:`activation_params`."""
+        return activation_params(kind, self.base, low, high, name=name)
 
-    @property
-    def code_type(self) -> np.dtype[Any]:
-        return np.dtype(np.uint8 if self.levels <= 256 else np.uint16)
+    def inside(self, tensors: tuple[str, ...], activation: str) -> tuple[str, ...]:
+        """The linear node's own tensor."""
+        return () if activation in FUSED else tensors[:1]
 
-    @property
-    def code_zero(self) -> int:
-        """The code that stands for 0.0."""
-        return self.zero_point - self.qmin
+    def weights(self, node: Linear, kind: DataType) -> QWeights | None:
+        """See :func:`quantize_weights`."""
+        if kind is DataType.FLOAT16:
+            return None
+        return quantize_weights(node.weights, kind, self.base, axis=node.axis, name=node.name)
 
-    def same_grid(self, other: QParams | None) -> bool:
-        """True when both give the same integers for the same numbers."""
-        return other is not None and (self.scale, self.code_zero, self.levels) == (
-            other.scale,
-            other.code_zero,
-            other.levels,
-        )
+    def bias(self, node: Linear, source: QParams, weights: QWeights) -> NDArray[np.float64]:
+        """The engine's i32, i64 for 16 bits."""
+        assert node.bias is not None
+        return quantize_bias(node.bias, source.scale, weights)
+
+    def operand(self, value: FloatArray, kind: DataType) -> FloatArray:
+        """As it is: the engine's tables have no quantizer for it."""
+        return value
 
 
 def activation_params(kind: DataType, base: Base, low: float, high: float, *, name: str = "") -> QParams | None:
@@ -133,47 +123,6 @@ def dynamic_fixed_point(low: float, high: float, *, bits: int) -> QParams:
     return QParams(kind, Scheme.DYNAMIC_FIXED_POINT, 2.0**-fl, 0, -half, half - 1, low, high, fl)
 
 
-def quantize(x: NDArray[Any], params: QParams) -> Codes:
-    """Real numbers -> codes (unsigned). The slow reference; kernels give the same integers."""
-    codes = np.rint(np.asarray(x, np.float32) / np.float32(params.scale)) + np.float32(params.code_zero)
-    return np.asarray(np.clip(codes, 0, params.levels - 1), params.code_type)
-
-
-def dequantize(codes: Codes, params: QParams) -> FloatArray:
-    """Codes -> real numbers, float32."""
-    return (codes.astype(np.float32) - np.float32(params.code_zero)) * np.float32(params.scale)
-
-
-def table(params: QParams) -> FloatArray:
-    """The real number of every code, ``[levels]`` float32."""
-    return dequantize(np.arange(params.levels), params)
-
-
-@dataclass(frozen=True, slots=True)
-class QWeights:
-    """Quantized weights of one linear node.
-
-    Attributes:
-        integers: int8-coded (8 bit: ``q`` shifted to -128..127) or int16, in the weights' own shape.
-        scale: float32, ``[1]`` or ``[out channels]``.
-        zero_point: in the coding of ``integers``.
-        params: the quantizer, per tensor only.
-    """
-
-    integers: NDArray[Any]
-    scale: FloatArray
-    zero_point: int
-    axis: int
-    params: QParams | None
-
-    def real(self) -> FloatArray:
-        """What the integers stand for, in the weights' shape."""
-        shape = [1] * self.integers.ndim
-        shape[self.axis] = -1
-        offset = self.integers.astype(np.float32) - np.float32(self.zero_point)
-        return np.asarray(offset * self.scale.reshape(shape if self.scale.size > 1 else ()), np.float32)
-
-
 def quantize_weights(weights: FloatArray, kind: DataType, base: Base, *, axis: int = 0, name: str = "") -> QWeights:
     """The weights of a unit in type ``kind`` (not float16).
 
@@ -186,20 +135,14 @@ def quantize_weights(weights: FloatArray, kind: DataType, base: Base, *, axis: i
     Raises:
         ModelError: NaN or infinite weights.
     """
-    if not np.isfinite(weights).all():
-        raise ModelError(
-            f"weights of {name or 'a node'} hold NaN or infinite values", hint="Export from a good checkpoint."
-        )
+    check_weights(weights, name)
     if base.scheme is Scheme.PER_CHANNEL:
         return _per_channel(weights, axis)
     low, high = float(weights.min(initial=0.0)), float(weights.max(initial=0.0))
     params = activation_params(kind, base, low, high, name=name)
     if params is None:
         raise ModelError(f"{name}: float16 weights are left alone, not quantized")
-    codes = quantize(weights, params).astype(np.int32)
-    shift = params.levels // 2
-    integers = (codes - shift).astype(np.int8 if params.levels <= 256 else np.int16)
-    return QWeights(integers, np.array([params.scale], np.float32), params.code_zero - shift, axis, params)
+    return per_tensor(weights, params, axis)
 
 
 def _per_channel(weights: FloatArray, axis: int) -> QWeights:
@@ -212,9 +155,3 @@ def _per_channel(weights: FloatArray, axis: int) -> QWeights:
     shape[axis] = -1
     integers = np.clip(np.rint(weights / scale.reshape(shape)), -127, 127).astype(np.int8)
     return QWeights(integers, scale, 0, axis, None)
-
-
-def quantize_bias(bias: FloatArray, input_scale: float, weights: QWeights) -> NDArray[np.float64]:
-    """Biases in steps of ``input scale * weight scale``: whole numbers, the engine's i32 (i64 for 16 bits)."""
-    step = np.float64(input_scale) * weights.scale.astype(np.float64)
-    return np.asarray(np.rint(bias.astype(np.float64) / step))

@@ -88,6 +88,7 @@ def measure(graph: ModelGraph, photos: Photos, *, cache: Path | None = None, thr
     model = FloatModel(graph, tensors=inner, threads=threads)
     rows: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for image in each(photos):
+        check_shape(graph, image)
         values = {graph.inputs[0]: image, **model.run(image)}
         for name in names:
             low, high = values[name].min(initial=np.inf), values[name].max(initial=-np.inf)
@@ -118,6 +119,7 @@ def histograms(
     model = FloatModel(graph, tensors=[name for name in names if name not in graph.inputs], threads=threads)
     counts = {name: np.zeros(BINS, np.int64) for name in names}
     for image in each(photos):
+        check_shape(graph, image)
         for name, values in {graph.inputs[0]: image, **model.run(image)}.items():
             low, high = ranges[name]
             step = np.float32(BINS / (high - low)) if high > low else np.float32(0)
@@ -126,6 +128,16 @@ def histograms(
     if file is not None:
         save(file, {f"t{index}": counts[name] for index, name in enumerate(names)})
     return Histograms(counts, ranges)
+
+
+def check_shape(graph: ModelGraph, images: FloatArray) -> None:
+    """Raises DataError where ``images`` ``[N, C, H, W]`` are not the network's size."""
+    wanted, found = list(graph.tensors[graph.inputs[0]].shape), list(images.shape)
+    if found[1:] != wanted[-3:]:
+        raise DataError(
+            f"photographs of shape {found[1:]}, but {graph.path.name} reads {wanted[-3:]}",
+            hint="Check the study's `input` and the model's input shape.",
+        )
 
 
 def each(photos: Photos) -> Iterator[FloatArray]:

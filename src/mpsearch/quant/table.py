@@ -14,9 +14,9 @@ import yaml
 
 from mpsearch.candidate import Base, DataType, Scheme
 from mpsearch.graph.model import ModelGraph
-from mpsearch.quant.linear import Linear
 from mpsearch.quant.plan import Plan, before_activation
-from mpsearch.quant.schemes import QParams, QWeights, quantize_weights
+from mpsearch.quant.qparams import Linear, QParams, QWeights
+from mpsearch.quant.schemes import quantize_weights
 
 Entry = dict[str, Any]
 _QTYPES = {DataType.UINT8: "u8", DataType.INT8: "i8", DataType.INT16: "i16"}
@@ -46,8 +46,9 @@ def build(
     for step in laid.steps:
         unit = graph.unit[step.unit]
         pre = before_activation(graph, unit)
-        if pre is not None and step.inner is not None:
-            found[key(pre)] = activation(step.inner)
+        inner = dict(step.inner).get(pre, step.targets[0][1]) if pre is not None else None
+        if pre is not None and inner is not None:
+            found[key(pre)] = activation(inner)
         for tensor, params in step.targets:
             if params is not None:
                 found[key(tensor)] = activation(params)
