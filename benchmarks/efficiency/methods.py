@@ -70,7 +70,7 @@ class Session:
             if self._repeats > _REPEATS * (1 + len(self.records)):  # nothing new is found any more
                 raise OverError
         outcome = self.records[key].outcome
-        return (outcome.timing.median_ms, outcome.score.objective_px2) if isinstance(outcome, Measured) else None
+        return (outcome.timing.median_ms, outcome.score.objective) if isinstance(outcome, Measured) else None
 
     def cheap(self, chosen: Sequence[int]) -> float | None:
         key = tuple(int(c) for c in chosen)
@@ -252,6 +252,7 @@ METHODS: dict[str, Method] = {
     "guided - exact": partial(study, name="guided", without="exact"),
     "guided - remainder": partial(study, name="guided", without="remainder"),
     "guided - draws": partial(study, name="guided", without="draws"),
+    "guided - blind": partial(study, name="guided", without="free"),
 }
 BASELINES = tuple(name for name in METHODS if not name.startswith("guided"))
 

@@ -34,6 +34,11 @@ _TRIPLE_SHARE = 0.012
 """What such a term is worth, as a share of the all-8-bit latency (standard deviation)."""
 
 
+def column(kind: DataType) -> int:
+    """Place of a type in a world's tables: 8 bits, int16, float16."""
+    return min(kind.rank, 2)
+
+
 @dataclass(frozen=True)
 class Parts:
     """Times of a network in groups: [groups, types], edges (a, b) with -1 for the input, [edges, types, types]."""
@@ -59,14 +64,14 @@ class GroupPrior:
 
     def work(self, unit: str, kind: DataType) -> Work:
         index = self._index.get(unit)
-        return Work() if index is None else Work({"all": float(self._parts.unit_ms[index, kind.rank])})
+        return Work() if index is None else Work({"all": float(self._parts.unit_ms[index, column(kind)])})
 
     def conversion_ms(self, edge: Edge, made: DataType, wanted: DataType) -> float:
         if not self._switches or made is wanted or edge.consumer not in self._index:
             return 0.0
         a = -1 if edge.producer is None else self._index[edge.producer]
         table = self._table.get((a, self._index[edge.consumer]))
-        return 0.0 if table is None else float(table[made.rank, wanted.rank])
+        return 0.0 if table is None else float(table[column(made), column(wanted)])
 
     def base_ms(self, candidate: Candidate) -> float:
         return self._parts.fixed_ms
@@ -128,7 +133,7 @@ class World:
         return self.space.at({"base": "uint8", **point})
 
     def chosen(self, candidate: Candidate) -> tuple[int, ...]:
-        return tuple(candidate.type_of(group.units[0]).rank for group in self.space.groups)
+        return tuple(column(candidate.type_of(group.units[0])) for group in self.space.groups)
 
     def record(self, chosen: Sequence[int], rng: np.random.Generator, count: int) -> Record:
         """One measurement, with its noise, and heat that builds up over the evaluations."""

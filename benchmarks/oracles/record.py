@@ -33,8 +33,8 @@ from mpsearch.board.profile import load as load_profile
 from mpsearch.candidate import BASES, DataType
 from mpsearch.evaluate import Artifact
 from mpsearch.graph.read import read as read_graph
-from mpsearch.scoring.landmarks import LandmarkScorer
 from mpsearch.scoring.reference import METRIC_VERSION
+from mpsearch.scoring.scorer import TaskScorer
 from mpsearch.search.guided.frames import Frame, Frames
 from mpsearch.space.load import load as load_space
 from mpsearch.workbench import Workbench, open_workbench
@@ -121,9 +121,9 @@ def record(bench: Workbench, options: argparse.Namespace) -> None:
             candidate = space.at(frame.point(np.array(chosen)))
             types = graph.assign(candidate)
             score = scorer.score(executor.batches(Artifact(candidate, types)))
-            sums = [(score.per_image_px2[i] or 0.0) * weights[i] for i in few]
+            sums = [(score.per_image[i] or 0.0) * weights[i] for i in few]
             row = [
-                cost.estimate(candidate, types).total_ms, score.objective_px2, float(sum(sums) / weights[few].sum()),
+                cost.estimate(candidate, types).total_ms, score.objective, float(sum(sums) / weights[few].sum()),
                 score.missed, score.extra,
             ]  # fmt: skip
             done[chosen] = row
@@ -186,7 +186,7 @@ def _pack(
     done: dict[tuple[int, ...], list[float]],
     wanted: Sequence[tuple[int, ...]],
     made_of: dict[str, Any],
-    scorer: LandmarkScorer,
+    scorer: TaskScorer,
 ) -> None:
     group_of = {unit: index for index, group in enumerate(bench.space.groups) for unit in group.units}
     kinds = [BASES[frame.base].type, *map(DataType, made_of["types"])]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpsearch.candidate import Candidate
-from mpsearch.pareto.front import ERROR_FLOOR_PX2, Objectives, Trial, dominates, front, hypervolume
+from mpsearch.pareto.front import ERROR_FLOOR, Objectives, Trial, dominates, front, hypervolume
 from mpsearch.pareto.limits import Limits
 from mpsearch.pareto.pick import best, knee, nearest
 from mpsearch.record import Failed, Measured, Record, Score, Timing
@@ -66,7 +66,7 @@ def test_the_hypervolume_is_the_area_of_the_union_of_boxes(points: list[Objectiv
         (x, y)
         for latency_ms, error in points
         for x in range(round(latency_ms), 7)
-        for y in range(round(log10(max(error, ERROR_FLOOR_PX2))), 3)
+        for y in range(round(log10(max(error, ERROR_FLOOR))), 3)
     }
     assert hypervolume(points, reference) == pytest.approx(len(cells))
 

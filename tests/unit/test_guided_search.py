@@ -137,7 +137,7 @@ def counting(calls: list[Candidate], evaluator: ToyEvaluator) -> Callable[[Candi
     def cheap(candidate: Candidate) -> float | None:
         calls.append(candidate)
         outcome = evaluator.evaluate(candidate).outcome
-        return None if not hasattr(outcome, "score") else 1.1 * outcome.score.objective_px2
+        return None if not hasattr(outcome, "score") else 1.1 * outcome.score.objective
 
     return cheap
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from math import inf, nan
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from mpsearch.pareto.front import Trial
 from mpsearch.pareto.limits import Limits
 from mpsearch.pareto.pick import NothingWithinBudgetError, gap, knee, pick
 from mpsearch.pareto.plot import plot
-from mpsearch.pareto.table import COLUMNS, rows, short
+from mpsearch.pareto.table import columns, rows, short
 from mpsearch.record import Failed, Record
 from mpsearch.space.load import load
+from mpsearch.task import LANDMARKS
 from mpsearch.testing.toy import ToyEvaluator, toy_graph
 
 GRAPH = toy_graph()
@@ -39,9 +41,14 @@ MIDDLE = Limits(budget_ms=LATENCIES[len(LATENCIES) // 2])
 @dataclass(frozen=True)
 class Made:
     text: str = "quantization: {}\n"
-    argv: tuple[str, ...] = ("synap", "convert", "--model", "my model.onnx")
     unresolved: tuple[str, ...] = ("near: fused",)
     notes: tuple[str, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = (("synap", "convert", "--model", "my model.onnx"),)
+    blobs: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        return {"metafile.yaml": self.text}
 
 
 PROVENANCE = Provenance("toy", "toy.yaml", "toy.onnx", {"model": "ab12"}, {"mpsearch": "0.1.0"})
@@ -87,10 +94,10 @@ def test_picking_before_anything_was_measured_says_so() -> None:
 
 def test_every_row_has_every_column_and_survives_json_and_csv() -> None:
     table = rows((*TRIALS, FAILED), MIDDLE)
-    assert all(tuple(row) == COLUMNS for row in table)
+    assert all(tuple(row) == columns(LANDMARKS) for row in table)
     assert json.loads(json.dumps(table)) == table
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
+    writer = csv.DictWriter(text, columns(LANDMARKS))
     writer.writeheader()
     writer.writerows(table)
     assert len(text.getvalue().splitlines()) == len(table) + 1
@@ -122,7 +129,7 @@ def test_a_plot_of_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_a_bundle_holds_what_rebuilds_and_verifies_the_candidate(tmp_path: Path) -> None:
     files = write(TRIALS[3], Made(), PROVENANCE, tmp_path / "out")
-    assert [path.name for path in files] == list(FILES)
+    assert [path.name for path in files] == ["metafile.yaml", *FILES]
     texts = {path.name: path.read_text() for path in files}
     assert texts["metafile.yaml"] == Made().text
     assert texts["command.txt"] == "synap convert --model 'my model.onnx'\n"
@@ -140,6 +147,14 @@ def test_an_earlier_bundle_is_replaced_and_leaves_nothing_beside(tmp_path: Path)
     write(TRIALS[4], Made(text="new"), PROVENANCE, tmp_path / "out")
     assert (tmp_path / "out" / "metafile.yaml").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_compiled_model_goes_along_and_is_replaced_with_its_bundle(tmp_path: Path) -> None:
+    made = Made(blobs={"model.dlc": lambda path: path.write_bytes(b"dlc")})
+    files = write(TRIALS[3], made, PROVENANCE, tmp_path / "out")
+    assert files[0].read_bytes() == b"dlc"
+    write(TRIALS[4], Made(), PROVENANCE, tmp_path / "out")
+    assert not files[0].exists()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

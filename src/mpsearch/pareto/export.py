@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,19 +16,24 @@ from mpsearch.errors import ConfigError
 from mpsearch.pareto.front import Trial
 from mpsearch.pareto.table import short
 
-FILES = ("metafile.yaml", "candidate.json", "record.json", "command.txt", "lock.json", "README.md")
+FILES = ("candidate.json", "record.json", "command.txt", "lock.json", "README.md")
+"""What every bundle has besides the toolchain's own files, which ``lock.json`` lists."""
 
 
 class Rendered(Protocol):
     """What a toolchain rendered for a candidate."""
 
     @property
-    def text(self) -> str:
-        """The metafile."""
+    def texts(self) -> Mapping[str, str]:
+        """File name -> text, e.g. the metafile's."""
 
     @property
-    def argv(self) -> Sequence[str]:
-        """The command that converts the model with it."""
+    def blobs(self) -> Mapping[str, Callable[[Path], object]]:
+        """File name -> what writes it to a path."""
+
+    @property
+    def commands(self) -> Sequence[Sequence[str]]:
+        """The command lines that compile the model, in order, run where the files are."""
 
     @property
     def unresolved(self) -> Sequence[object]:
@@ -61,7 +66,7 @@ def write(trial: Trial, rendered: Rendered, provenance: Provenance, out: Path) -
     """Write the bundle to ``out``, all of it or nothing; an earlier bundle there is replaced.
 
     Returns:
-        The files, in the order of :data:`FILES`.
+        The files: the toolchain's, then those of :data:`FILES`.
 
     Raises:
         ConfigError: ``out`` holds anything else, or cannot be written.
@@ -72,8 +77,10 @@ def write(trial: Trial, rendered: Rendered, provenance: Provenance, out: Path) -
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        for name in FILES:
-            (staging / name).write_text(texts[name], encoding="utf-8")
+        for name, text in texts.items():
+            (staging / name).write_text(text, encoding="utf-8")
+        for name, save in rendered.blobs.items():
+            save(staging / name)
         staging.chmod(0o755)
         if out.is_dir():
             os.replace(out, old := staging.with_name(f"{staging.name}.old"))
@@ -86,18 +93,27 @@ def write(trial: Trial, rendered: Rendered, provenance: Provenance, out: Path) -
     finally:
         if staging is not None and staging.is_dir():
             shutil.rmtree(staging)
-    return tuple(out / name for name in FILES)
+    return tuple(out / name for name in (*rendered.blobs, *texts))
 
 
 def _refuse_foreign(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise ConfigError(f"{out}: is not a folder", hint="Give another --out.")
-    foreign = sorted(path.name for path in out.iterdir() if path.name not in FILES) if out.is_dir() else []
+    own = {*FILES, *_listed(out / "lock.json")}
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in own) if out.is_dir() else []
     if foreign:
         raise ConfigError(
             f"{out}: holds other files ({', '.join(foreign[:3])}{' ...' if len(foreign) > 3 else ''})",
             hint="Give a new or empty folder as --out; only an earlier bundle is replaced.",
         )
+
+
+def _listed(lock: Path) -> tuple[str, ...]:
+    """The files of an earlier bundle."""
+    try:
+        return tuple(map(str, json.loads(lock.read_text(encoding="utf-8"))["files"]))
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError):
+        return ()
 
 
 def _texts(trial: Trial, rendered: Rendered, provenance: Provenance) -> dict[str, str]:
@@ -109,12 +125,13 @@ def _texts(trial: Trial, rendered: Rendered, provenance: Provenance) -> dict[str
         "digests": dict(provenance.digests),
         "versions": dict(provenance.versions),
         "unresolved": [str(item) for item in rendered.unresolved],
+        "files": [*rendered.blobs, *rendered.texts],
     }
     return {
-        "metafile.yaml": rendered.text,
+        **rendered.texts,
         "candidate.json": _json(candidate.to_json()),
         "record.json": _json(trial.record.to_json()),
-        "command.txt": shell_line(rendered.argv) + "\n",
+        "command.txt": "".join(f"{shell_line(argv)}\n" for argv in rendered.commands),
         "lock.json": _json(lock),
         "README.md": _readme(trial, rendered, provenance),
     }
@@ -134,16 +151,19 @@ def _readme(trial: Trial, rendered: Rendered, provenance: Provenance) -> str:
     lines = [f"# Trial {trial.number} of {provenance.study}", "", f"`{short(trial.record.candidate)}`", ""]
     if measured is not None:
         score, timing = measured.score, measured.timing
+        unit = score.unit.replace("2", "²")
+        counts = f" ({score.missed} missed, {score.extra} extra, of {score.faces} {score.task.things})"
         lines += [
-            f"- landmark error against the float model: {score.objective_px2:.4g} px² "
-            f"({score.missed} missed, {score.extra} extra, of {score.faces} faces)",
+            f"- {score.task.error} against the float model: {score.objective:.4g} {unit}".rstrip()
+            + (counts if score.faces else ""),
             f"- latency: {timing.median_ms:.3f} ms, {timing.source}, {timing.board}",
             "",
         ]
+    where = "In this folder" if "model.onnx" in rendered.blobs else "Beside it"
     lines += [
         "## Rebuild", "",
-        f"The model is `{provenance.model}`; its digest is in `lock.json`. Beside it:", "",
-        "```", shell_line(rendered.argv), "```", "",
+        f"The model is `{provenance.model}`; its digest is in `lock.json`. {where}:", "",
+        "```", *map(shell_line, rendered.commands), "```", "",
         "## Verify", "",
         "```", shell_line(["mpsearch", "eval", "candidate.json", "--study", provenance.study_file]), "```", "",
         "scores the candidate anew with the same code; compare with `record.json`. The digests in `lock.json` say "

@@ -45,8 +45,8 @@ def knee(trials: Iterable[Trial]) -> Trial | None:
         return points[-1][1]
 
     def gain(pair: tuple[tuple[float, float], Trial]) -> float:
-        latency_ms, error_px2 = pair[0]
-        return (log_error(first[1]) - log_error(error_px2)) / height - (latency_ms - first[0]) / width_ms
+        latency_ms, error = pair[0]
+        return (log_error(first[1]) - log_error(error)) / height - (latency_ms - first[0]) / width_ms
 
     return max(points, key=lambda pair: (gain(pair), -pair[1].number))[1]
 
@@ -84,7 +84,7 @@ def gap(trial: Trial, limits: Limits) -> str:
         parts.append(f"{latency_ms:.2f} ms, {latency_ms - limits.budget_ms:.2f} ms over the budget")
     for name, count in (("missed", score.missed), ("extra", score.extra)):
         if over[name] > 0:
-            parts.append(f"{name} {count} of {score.faces} faces, {getattr(limits, name):.0%} allowed")
+            parts.append(f"{name} {count} of {score.faces} {score.task.things}, {getattr(limits, name):.0%} allowed")
     return "; ".join(parts) or "nothing"
 
 

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mpsearch.errors import ConfigError
-from mpsearch.pareto.front import ERROR_FLOOR_PX2, Trial, front, log_error
+from mpsearch.pareto.front import ERROR_FLOOR, Trial, front, log_error, task_of
 from mpsearch.pareto.limits import Limits
 from mpsearch.pareto.pick import best
 
@@ -24,7 +24,10 @@ _STYLES = {  # origin -> label, marker, colour, size
 
 
 def plot(trials: Iterable[Trial], limits: Limits, path: Path, *, title: str = "", uniforms_label: bool = True) -> None:
-    """Write a PNG: all measured trials by origin, the front, the budget, the best within it. Error on a log axis.
+    """Draw all measured trials by origin, the front, the budget, the best within it; error on a log axis.
+
+    Args:
+        path: .png, .svg or .pdf.
 
     Raises:
         ConfigError: nothing measured, or ``path`` cannot be written.
@@ -32,6 +35,7 @@ def plot(trials: Iterable[Trial], limits: Limits, path: Path, *, title: str = ""
     known = [trial for trial in trials if trial.objectives is not None]
     if not known:
         raise ConfigError("nothing to plot: no trial has been measured yet", hint="Run the study first.")
+    task = task_of(known)
     figure = Figure(figsize=(8.5, 5.5), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -42,7 +46,7 @@ def plot(trials: Iterable[Trial], limits: Limits, path: Path, *, title: str = ""
                 axes.scatter(
                     *_xy(chosen), s=size, marker=marker, zorder=3, alpha=0.85, linewidths=1.1,
                     facecolors=colour if ok else "none", edgecolors=colour,
-                    label=label if ok else f"{label}, too many faces missed or extra",
+                    label=label if ok else f"{label}, too many {task.things} missed or extra",
                 )  # fmt: skip
     edge = front(known)
     axes.step(*_xy(edge), where="post", color="#c92a2a", linewidth=1.6, zorder=2, label="Pareto front")
@@ -62,12 +66,12 @@ def plot(trials: Iterable[Trial], limits: Limits, path: Path, *, title: str = ""
     axes.set_yscale("log")
     sources = sorted({t.measured.timing.source for t in known if t.measured is not None})
     axes.set_xlabel(f"latency, ms ({', '.join(sources)})")
-    axes.set_ylabel("landmark error against the float model, px² (log)")
+    axes.set_ylabel(f"{task.label}, against the float model, log")
     axes.set_title(title or "Pareto front")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend(fontsize=8, loc="best", framealpha=0.9)
     try:
-        figure.savefig(path, format="png")
+        figure.savefig(path)
     except OSError as error:
         raise ConfigError(f"{path}: the plot cannot be written: {error.strerror or error}") from error
 
@@ -91,7 +95,7 @@ def _name_uniforms(axes: Axes, known: list[Trial]) -> None:
             labels.append((point, [base]))
     for place, names in labels:
         axes.annotate(
-            ", ".join(names), (place[0], max(place[1], ERROR_FLOOR_PX2)), xytext=(7, 6),
+            ", ".join(names), (place[0], max(place[1], ERROR_FLOOR)), xytext=(7, 6),
             textcoords="offset points", fontsize=8, color="#2b8a3e",
         )  # fmt: skip
 
@@ -103,4 +107,4 @@ def _within_faces(trial: Trial, limits: Limits) -> bool:
 
 def _xy(trials: Iterable[Trial]) -> tuple[list[float], list[float]]:
     points = [trial.objectives for trial in trials if trial.objectives is not None]
-    return [x for x, _ in points], [max(y, ERROR_FLOOR_PX2) for _, y in points]
+    return [x for x, _ in points], [max(y, ERROR_FLOOR) for _, y in points]

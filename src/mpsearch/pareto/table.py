@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mpsearch.candidate import Candidate, DataType
-from mpsearch.pareto.front import Trial
+from mpsearch.pareto.front import Trial, task_of
 from mpsearch.pareto.limits import Limits
 from mpsearch.record import Failed
+from mpsearch.task import Task
 
-COLUMNS = (
-    "trial", "latency_ms", "landmark_mse_px2", "feasible", "candidate", "missed", "extra", "faces",
-    "matched_landmark_mse_px2", "nme", "source", "board", "origin", "failed", "digest",
-)  # fmt: skip
+_BESIDE = {
+    "landmarks": ("matched_landmark_mse_px2", "nme"),
+    "boxes": ("matched_box_mse_px2", "matched_iou"),
+}
+"""Task -> other fields of the score that a row has."""
+
+
+def columns(task: Task) -> tuple[str, ...]:
+    """What a row holds: ``low_ms`` and ``high_ms`` are the 95 % interval of a measured median; the error's column, and
+    that of the count of what it looks for, have the names that the task gives them."""
+    return (
+        "trial", "latency_ms", "low_ms", "high_ms", "p95_ms", task.column, "feasible", "candidate", "missed", "extra",
+        task.things, *_BESIDE.get(task.name, ()), "source", "board", "origin", "failed", "digest",
+    )  # fmt: skip
+
+
+def shown(task: Task, listed: Iterable[Mapping[str, Any]] = ()) -> tuple[str, ...]:
+    """The columns of a row that a table for people has room for; intervals where one of the ``listed`` rows has one."""
+    counts = ("missed", "extra") if task.counts else ()
+    interval = ("low_ms", "high_ms") if any(row["low_ms"] is not None for row in listed) else ()
+    return ("trial", "latency_ms", *interval, task.column, "feasible", *counts, "origin", "candidate")
 
 
 def rows(trials: Iterable[Trial], limits: Limits) -> list[dict[str, Any]]:
-    """One row a trial, in the given order, always with all of :data:`COLUMNS`; what a failed trial lacks is None.
+    """One row a trial, in the given order, always with all of :func:`columns`; what a failed trial lacks is None.
 
-    ``landmark_mse_px2`` is the objective (``docs/metric.md``), ``source`` says whether a latency is simulated.
+    ``source`` says whether a latency is simulated.
     """
-    return [_row(trial, limits) for trial in trials]
+    known = tuple(trials)
+    task = task_of(known)
+    return [_row(trial, limits, task) for trial in known]
 
 
 def short(candidate: Candidate) -> str:
@@ -43,11 +63,12 @@ def short(candidate: Candidate) -> str:
         parts.append(f"without {', '.join(candidate.dropped)}")
     if candidate.preprocess != "cpu":
         parts.append(candidate.preprocess)
+    parts.extend(f"{name}={value}" for name, value in candidate.options)
     return " | ".join(parts)
 
 
-def _row(trial: Trial, limits: Limits) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+def _row(trial: Trial, limits: Limits, task: Task) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(columns(task))
     row.update(
         trial=trial.number,
         feasible=limits.feasible(trial.record),
@@ -59,15 +80,17 @@ def _row(trial: Trial, limits: Limits) -> dict[str, Any]:
     if isinstance(outcome, Failed):
         row["failed"] = f"{outcome.stage}: {outcome.message}"
         return row
+    score = outcome.score
     row.update(
         latency_ms=outcome.timing.median_ms,
-        landmark_mse_px2=outcome.score.objective_px2,
-        missed=outcome.score.missed,
-        extra=outcome.score.extra,
-        faces=outcome.score.faces,
-        matched_landmark_mse_px2=outcome.score.matched_landmark_mse_px2,
-        nme=outcome.score.nme,
+        missed=score.missed,
+        extra=score.extra,
         source=outcome.timing.source,
         board=outcome.timing.board,
     )
+    if outcome.timing.interval_ms is not None:
+        row["low_ms"], row["high_ms"] = (bound * outcome.timing.correction for bound in outcome.timing.interval_ms)
+        row["p95_ms"] = outcome.timing.percentile_ms(0.95)
+    row[task.column], row[task.things] = score.objective, score.faces
+    row.update({name: getattr(score, name) for name in _BESIDE.get(task.name, ())})
     return row

@@ -8,9 +8,10 @@ from mpsearch.config import Study
 from mpsearch.study.storage import default_url
 
 
-def stored_name(study: Study, target: str | None = None) -> str:
-    """The study's name in a storage; another target than the file's is another study."""
-    return study.name if target is None or target == study.target else f"{study.name}.{Path(target).stem}"
+def stored_name(study: Study, target: str | None = None, toolchain: str = "simulator") -> str:
+    """The study's name in a storage; another target than the file's is another study, and so is another toolchain."""
+    name = study.name if target is None or target == study.target else f"{study.name}.{Path(target).stem}"
+    return name if toolchain == "simulator" else f"{name}.{toolchain}"
 
 
 def study_folder(study: Study) -> Path:

@@ -24,10 +24,11 @@ from mpsearch.space.yamlfile import nearest
 from mpsearch.study import owner
 from mpsearch.study.storage import open_storage, storage_errors
 
-RECORD, DIGEST, CANDIDATE, ORIGIN = "record", "digest", "candidate", "origin"
+RECORD, DIGEST, TWIN, CANDIDATE, ORIGIN = "record", "digest", "twin", "candidate", "origin"
 DUPLICATE_OF, OWNER, ENDED = "duplicate_of", "owner", "ended"
 FINGERPRINT, LIMITS, TOLD_FOR, READY = "fingerprint", "limits", "told_for", "ready"
-METRIC_NAMES = ["log10 landmark error (px²)", "latency (ms)"]
+METRIC_NAMES = ["log10 error", "latency (ms)"]
+"""What a dashboard shows; the error's unit is that of the study's task (``docs/metric.md``)."""
 
 
 def values(record: Record) -> tuple[float, float] | None:
@@ -35,7 +36,7 @@ def values(record: Record) -> tuple[float, float] | None:
     hypervolumes inside the samplers would see nothing but the worst candidates otherwise."""
     if not isinstance(record.outcome, Measured):
         return None
-    return log_error(record.outcome.score.objective_px2), record.outcome.timing.median_ms
+    return log_error(record.outcome.score.objective), record.outcome.timing.median_ms
 
 
 class Ledger:
@@ -53,6 +54,7 @@ class Ledger:
         self.duplicates = 0
         self._parsed: dict[int, Trial] = {}
         self._known: dict[str, Trial] = {}
+        self._names: dict[str, Trial] = {}
 
     @classmethod
     def open(cls, url: str | optuna.storages.BaseStorage, name: str) -> Ledger:
@@ -113,9 +115,10 @@ class Ledger:
     def fingerprint(self) -> Mapping[str, Any]:
         return dict(self.study.user_attrs[FINGERPRINT])
 
-    def find(self, digest: str) -> Trial | None:
-        """The evaluated trial of a candidate."""
-        return self._known.get(digest)
+    def find(self, name: str) -> Trial | None:
+        """The evaluated trial of a candidate, by its digest, by that of a twin that was answered from it, or by what
+        identifies them (:attr:`TWIN`)."""
+        return self._known.get(name) or self._names.get(name)
 
     def refresh(self) -> None:
         """Read what was finished since."""
@@ -126,19 +129,34 @@ class Ledger:
                 parsed = Trial(trial.number, record, trial.user_attrs.get(ORIGIN, "sampler"))
                 self._parsed[trial.number] = parsed
                 self._known.setdefault(record.candidate.digest, parsed)
+                self._names.setdefault(trial.user_attrs.get(TWIN, record.candidate.digest), parsed)
+            elif DUPLICATE_OF in trial.user_attrs and DIGEST in trial.user_attrs:
+                original = self._parsed.get(trial.user_attrs[DUPLICATE_OF])
+                if original is not None:
+                    self._names.setdefault(trial.user_attrs[DIGEST], original)
         self.duplicates = len(finished) - len(self._known)
         self.trials = tuple(sorted(self._known.values(), key=lambda trial: trial.number))
 
     def in_flight(self) -> frozenset[str]:
-        """Digests of candidates that are being measured."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return frozenset(t.user_attrs[DIGEST] for t in running if DIGEST in t.user_attrs)
+        """Digests of candidates that are being measured, and what identifies their twins."""
+        return frozenset(name for trial in self._running() for name in _claims(trial))
+
+    def claimants(self, names: frozenset[str]) -> frozenset[int]:
+        """Numbers of the running trials that measure one of ``names``."""
+        return frozenset(trial.number for trial in self._running() if names & _claims(trial))
+
+    def _running(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+    def has_waiting(self) -> bool:
+        """Whether a trial waits for a process to take it, as one does whose process was killed before it took it."""
+        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def sweep(self) -> int:
         """End the trials of processes that are gone; a record that was still told to nobody is kept as a trial of
         its own. Returns how many were ended."""
         swept = 0
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in self._running():
             if owner.is_stale(trial.user_attrs.get(OWNER), trial.datetime_start):
                 if RECORD in trial.user_attrs:
                     limits = Limits.from_json(self.study.user_attrs[TOLD_FOR])
@@ -156,7 +174,7 @@ class Ledger:
         """
         if self.study.user_attrs[TOLD_FOR] == limits.to_json():
             return
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = self._running()
         if running:
             raise ConfigError(
                 f"study {self.name!r} is being run by another process, for other limits (trial {running[0].number})",
@@ -181,6 +199,10 @@ class Ledger:
         blank = create_trial(state=TrialState.FAIL, params=trial.params, distributions=trial.distributions)
         blank.user_attrs = dict(trial.user_attrs)
         return blank
+
+
+def _claims(trial: FrozenTrial) -> frozenset[str]:
+    return frozenset(trial.user_attrs[key] for key in (DIGEST, TWIN) if key in trial.user_attrs)
 
 
 def _told(trial: FrozenTrial, record: Record, limits: Limits) -> FrozenTrial:

@@ -26,6 +26,7 @@ from mpsearch.study.ledger import (
     ORIGIN,
     OWNER,
     RECORD,
+    TWIN,
     Ledger,
     values,
 )
@@ -37,7 +38,11 @@ MAX_DUPLICATES_IN_A_ROW = 2
 ENUMERATED = 4096
 """Spaces of at most so many parameter sets are searched completely for an unknown candidate, larger ones by draws."""
 DRAWS = 2000
+CLAIM_WAITS_S = (0.0, 0.1, 0.3)
+"""How long an older trial waits for a younger one that claimed the same candidate to step back."""
 
+Twin = Callable[[Candidate], str | None]
+"""What identifies a candidate's outcome: equal ones measure the same. None where nobody can tell beforehand."""
 MakeSampler = Callable[[int], optuna.samplers.BaseSampler]
 """Number of trials in the study -> sampler."""
 OnTrial = Callable[[int, Record, Summary], None]
@@ -59,6 +64,7 @@ class StudyRun:
         seeds: candidates to evaluate first, in this order; those outside the space are told to the sampler as the
             nearest parameters inside.
         seed: of the random draws.
+        twin: a candidate whose twin was measured is answered from that record, as a duplicate is.
     """
 
     def __init__(
@@ -72,12 +78,13 @@ class StudyRun:
         seeds: Sequence[Candidate] = (),
         seed: int = 0,
         on_trial: OnTrial = lambda number, record, summary: None,
+        twin: Twin = lambda candidate: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger, self._space, self._evaluator = ledger, space, evaluator
         self._limits, self._make_sampler, self._seed = limits, sampler, seed
         self._seeds = {candidate.digest: candidate for candidate in map(space.canonical, seeds)}
-        self._on_trial, self._clock = on_trial, clock
+        self._on_trial, self._twin, self._clock = on_trial, twin, clock
         self._exhausted = False
         self._streak = 0
         self._last: Mapping[str, str] = {}
@@ -124,6 +131,8 @@ class StudyRun:
 
     def _ask(self) -> optuna.Trial | None:
         study = self._ledger.study
+        if self._ledger.has_waiting():  # of a process that was killed before it took its own
+            return self._take()
         seed = self._next_seed()
         if seed is not None:
             attributes = {CANDIDATE: seed.to_json(), ORIGIN: "seed"}
@@ -133,7 +142,10 @@ class StudyRun:
             if params is None:
                 return None
             study.enqueue_trial(dict(params))
-        trial = study.ask()
+        return self._take()
+
+    def _take(self) -> optuna.Trial:
+        trial = self._ledger.study.ask()
         trial.set_user_attr(OWNER, owner.me())
         return trial
 
@@ -142,14 +154,20 @@ class StudyRun:
         if not waiting:
             return None
         running = self._ledger.in_flight()
-        return next((self._seeds[digest] for digest in waiting if digest not in running), None)
+        return next((seed for digest in waiting if not running & self._names(seed := self._seeds[digest])), None)
+
+    def _names(self, candidate: Candidate) -> frozenset[str]:
+        """What a candidate and its twins are claimed by."""
+        return frozenset((candidate.digest, self._twin(candidate) or candidate.digest))
 
     def _unknown(self) -> Mapping[str, str] | None:
         """Parameters of a candidate that was never evaluated, None when there seems to be none."""
         running = self._ledger.in_flight()
         for point in self._points():
-            digest = self._space.at(point).digest
-            if self._ledger.find(digest) is None and digest not in running:
+            candidate = self._space.at(point)
+            if self._ledger.find(candidate.digest) is not None or candidate.digest in running:
+                continue
+            if not running & (names := self._names(candidate)) and not any(map(self._ledger.find, names)):
                 return point
         return None
 
@@ -174,19 +192,19 @@ class StudyRun:
             candidate = self._space.sample(trial)
             if CANDIDATE in trial.user_attrs:
                 candidate = self._space.canonical(Candidate.from_json(trial.user_attrs[CANDIDATE]))
-            self._ledger.refresh()
-            known = self._ledger.find(candidate.digest)
+            claimed = self._claim(trial, candidate)
+            self._ledger.refresh()  # after the claim: who let go of the candidate before it has stored its record
+            known = next((t for name in self._names(candidate) if (t := self._ledger.find(name)) is not None), None)
             if known is not None:
                 self._streak += 1
                 self._last = dict(trial.params)
                 self._answer(trial, known)
                 return
-            if candidate.digest in self._ledger.in_flight():
+            if not claimed:
                 self._streak += 1
-                self._end(trial, "another process is measuring this candidate")
+                self._end(trial, "another process is measuring this candidate or its twin")
                 return
             self._streak = 0
-            trial.set_user_attr(DIGEST, candidate.digest)
             trial.set_user_attr(ORIGIN, self._origin(candidate, trial))
             record = self._evaluator.evaluate(candidate)
             self._settle(trial, record)
@@ -199,6 +217,22 @@ class StudyRun:
         self._ledger.refresh()
         self._on_trial(trial.number, record, self.summary())
 
+    def _claim(self, trial: optuna.Trial, candidate: Candidate) -> bool:
+        """Say first what this trial measures, then look who else says so: of two that do, at least one sees the
+        other, and never do both go on. The younger steps back at once; the older waits for that, then does too."""
+        trial.set_user_attr(DIGEST, candidate.digest)
+        names = self._names(candidate)
+        for name in names - {candidate.digest}:
+            trial.set_user_attr(TWIN, name)
+        for wait_s in CLAIM_WAITS_S:
+            time.sleep(wait_s)
+            rivals = self._ledger.claimants(names) - {trial.number}
+            if not rivals:
+                return True
+            if min(rivals) < trial.number:
+                return False
+        return False
+
     def _settle(self, trial: optuna.Trial, record: Record) -> None:
         """Store the record, then tell; harmless when an interrupt lets it begin twice."""
         try:
@@ -206,7 +240,7 @@ class StudyRun:
                 trial.set_user_attr(RECORD, record.to_json())
             self._tell(trial, record)
         except optuna.exceptions.UpdateFinishedTrialError:
-            # Two processes took the same waiting trial (SQLite locks no rows), and the other one was faster with it.
+            # Another process took this one for dead and ended its trial, as after a computer's sleep of half a day.
             return
 
     def _answer(self, trial: optuna.Trial, known: Trial) -> None:

@@ -1,4 +1,4 @@
-"""The cheap rung: landmark errors on few photographs, asked for before anything is worth a whole evaluation."""
+"""The cheap rung: errors on few photographs, asked for before anything is worth a whole evaluation."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from mpsearch.search.guided.frames import Frames
 
 
 class CheapRung:
-    """Sensitivities: one group low in a network that is high elsewhere, for each base, as far as the limit allows.
+    """Sensitivities: one group low in a network that is high elsewhere, for each base, as far as the limit allows;
+    those groups first that are expected to be hard.
 
     Attributes:
-        calls: asked so far in this process.
-        seconds: that they took.
+        asked: digest -> error (None: it cannot be scored), and the seconds that it took here; 0 for what was known.
     """
 
     def __init__(self, context: Context, frames: Frames) -> None:
         self._context, self._frames = context, frames
         self._known = context.cheap_known
-        self.calls = 0
-        self.seconds = 0.0
+        self.asked: dict[str, tuple[float | None, float]] = {}
         self._list: tuple[Candidate, ...] | None = None
 
     def known(self, records: Sequence[Record]) -> dict[str, tuple[Candidate, float]]:
-        """Digest -> candidate and its error on few photographs, px^2."""
+        """Digest -> candidate and its error on few photographs."""
         if self._context.cheap_error is None:
             return {}
         if self._list is None:
@@ -42,12 +41,14 @@ class CheapRung:
         return found
 
     def _ask(self, candidate: Candidate) -> float | None:
-        if candidate.digest not in self._known and self._context.cheap_error is not None:
+        digest = candidate.digest
+        if digest not in self.asked:
             start = time.perf_counter()
-            self._known[candidate.digest] = self._context.cheap_error(candidate)
-            self.calls += 1
-            self.seconds += time.perf_counter() - start
-        return self._known[candidate.digest]
+            fresh = digest not in self._known
+            if fresh and self._context.cheap_error is not None:
+                self._known[digest] = self._context.cheap_error(candidate)
+            self.asked[digest] = (self._known[digest], time.perf_counter() - start if fresh else 0.0)
+        return self.asked[digest][0]
 
     def _wanted(self, records: Sequence[Record]) -> list[Candidate]:
         """At most as many as the limit allows, the base with the least error first."""
@@ -66,17 +67,17 @@ class CheapRung:
         for record in records:
             own = record.candidate
             if own.base in least and own.is_uniform and isinstance(record.outcome, Measured):
-                least[own.base] = min(least[own.base], record.outcome.score.objective_px2)
+                least[own.base] = min(least[own.base], record.outcome.score.objective)
         return sorted(bases, key=lambda base: (least[base], bases.index(base)))
 
     def _flips(self, base: str) -> Iterator[Candidate]:
-        space = self._context.space
-        deepest = {name: choices[-1] for name, choices in self._frames.dimensions.items() if name.startswith("cut:")}
-        frame = self._frames.at({"base": base, **deepest})
+        space, hints = self._context.space, self._context.hints
+        frame = self._frames.deepest(base)
         highest = np.array(frame.counts) - 1
         yield space.at(frame.point(highest))
-        for group, count in enumerate(frame.counts):
-            for option in range(count - 1):
+        places = range(len(frame.counts))
+        for group in sorted(places, key=lambda place: -hints.get(frame.names[place], 0.0)):
+            for option in range(frame.counts[group] - 1):
                 chosen = highest.copy()
                 chosen[group] = option
                 yield space.at(frame.point(chosen))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,7 +39,7 @@ class PlainPrior:
     """For targets without a cost model: time follows MACs and elements, 16 bits take twice as long as 8, float16
     twice again, and every change of type moves its tensor once. The sum over an all-8-bit network is 1 ms."""
 
-    _FACTORS = (1.0, 2.0, 4.0)
+    _FACTORS = (1.0, 2.0, 3.0, 4.0)
 
     def __init__(self, graph: ModelGraph) -> None:
         self._graph = graph
@@ -77,8 +77,11 @@ class PlainPrior:
 def seeds(space: SearchSpace, extra: Iterable[Candidate] = ()) -> tuple[Candidate, ...]:
     """What a guided study measures first: the ends of the range, every uniform base at the deepest cut, then ``extra``.
     Tails and single groups are not needed: the models ask for what they want to know."""
-    plain = space.uniforms()
-    deepest = {base: next(c for c in reversed(plain) if c.base == base) for base in space.uniform_bases}
+    deepest: dict[str, Candidate] = {}
+    for candidate in space.uniforms():  # by depth of cut within each algorithm and setting, of which the first is taken
+        first = deepest.setdefault(candidate.base, candidate)
+        if (candidate.algorithm, candidate.options) == (first.algorithm, first.options):
+            deepest[candidate.base] = candidate
     found = [*deepest.values(), *map(space.canonical, extra)]
     return tuple({candidate.digest: candidate for candidate in found}.values())
 
@@ -96,6 +99,8 @@ class Context:
         planned: evaluations that the study will have; 0 when nobody knows.
         cheap_known: what earlier calls found, by the candidate's digest; the sampler adds to it.
         parts: of the method that are in use; a benchmark leaves some out.
+        twin: what identifies a candidate's outcome, None where nobody can tell (:mod:`mpsearch.search.twins`).
+        hints: group -> how hard it is expected to be to quantize, in standard deviations over the groups.
     """
 
     space: SearchSpace
@@ -107,6 +112,8 @@ class Context:
     planned: int = 0
     cheap_known: dict[str, float | None] = field(default_factory=dict)
     parts: frozenset[str] = PARTS
+    twin: Callable[[Candidate], str | None] = lambda candidate: None
+    hints: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def cheap_calls(self) -> int:

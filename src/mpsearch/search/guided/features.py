@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpsearch.candidate import BASES, Candidate, DataType
+from mpsearch.candidate import BASES, RANKS, Candidate, DataType
 from mpsearch.graph.model import Role
 from mpsearch.search.guided.arrays import Floats, Ints
 from mpsearch.search.guided.context import Prior
-from mpsearch.search.guided.frames import RANKS, Frame
+from mpsearch.search.guided.frames import Frame
 from mpsearch.space.space import SearchSpace
 
 Term = tuple[Hashable, ...]
@@ -155,7 +155,8 @@ class Features:
 
     def _common(self, candidate: Candidate) -> list[tuple[int, float]]:
         base_ms = self._prior.base_ms(candidate)
-        return [(self.latency.at(("fixed", candidate.preprocess)), base_ms)]
+        switched = [(self.latency.at(("option", *option)), 1.0) for option in candidate.options]
+        return [(self.latency.at(("fixed", candidate.preprocess)), base_ms), *switched]
 
     def _unit(self, unit: str, kind: DataType) -> list[tuple[int, float]]:
         ms = self._prior.work(unit, kind).total_ms
@@ -170,6 +171,14 @@ class Features:
     def _switch(self, producer: str | None, consumer: str, made: DataType, wanted: DataType) -> tuple[int, int]:
         key = (self.home[producer] if producer else "input", self.home[consumer], str(made), str(wanted))
         return self.latency.at(("edge", *key)), self.latency.at(("switch", *key))
+
+    def group_row(self, group: str, kind: DataType) -> Floats:
+        """[terms] of a group's compute units in ``kind``, changes of type left out."""
+        values: dict[int, float] = {}
+        for unit in self._members[group]:
+            for column, value in self._unit(unit, kind):
+                values[column] = values.get(column, 0.0) + value
+        return self.latency.row(values)
 
     # Error: the share of each group's units that live at each rank; and the same as places.
 

@@ -9,15 +9,16 @@ from mpsearch import canonical, quant
 from mpsearch.candidate import Candidate
 from mpsearch.errors import CandidateError
 from mpsearch.evaluate import Artifact
+from mpsearch.files import published
 from mpsearch.images import PhotoSet
 from mpsearch.quant.simulator import Simulator
-from mpsearch.scoring.landmarks import LandmarkScorer
+from mpsearch.scoring.scorer import TaskScorer
 
 COUNT = 4
 
 
 class FewPhotographs:
-    """Landmark error over the first few evaluation photographs with faces in them.
+    """Error over the first few evaluation photographs with something in them to score.
 
     Args:
         scorer: of all evaluation photographs.
@@ -25,11 +26,12 @@ class FewPhotographs:
 
     Attributes:
         cost: photographs of one call as a share of all.
+        simulator: of those photographs, calibrated as the study's.
     """
 
     def __init__(
         self,
-        scorer: LandmarkScorer,
+        scorer: TaskScorer,
         calibration: PhotoSet,
         *,
         cache: Path | None,
@@ -37,16 +39,12 @@ class FewPhotographs:
         threads: int = 0,
     ) -> None:
         graph, every = scorer.graph, scorer.photos
-        seen = sorted(set(scorer.reference.image.tolist())) if scorer.decoder.heads else range(len(every))
-        chosen = [every.paths[index] for index in list(seen)[:count]]
+        chosen = [every.paths[index] for index in scorer.telling[:count]]
         photos = PhotoSet(chosen, every.preprocess)
         self.cost = len(photos) / len(every)
         self._graph = graph
-        self._scorer = LandmarkScorer(
-            graph, scorer.decoder, photos, cache=cache, face_sizes=scorer.face_sizes, penalty=scorer.penalty,
-            threads=threads,
-        )  # fmt: skip
-        self._simulator = Simulator(graph, calibration, photos, cache=cache, threads=threads)
+        self._scorer = scorer.on(photos)
+        self.simulator = Simulator(graph, calibration, photos, cache=cache, threads=threads)
         self._path: Path | None = None
         if cache is not None:
             parts = [quant.VERSION, graph.digest, calibration.digest, self._scorer.settings]
@@ -54,19 +52,18 @@ class FewPhotographs:
         self.known: dict[str, float | None] = _read(self._path)
 
     def __call__(self, candidate: Candidate) -> float | None:
-        """px^2; None for a candidate that cannot be scored."""
+        """In the task's unit; None for a candidate that cannot be scored."""
         if candidate.digest not in self.known:
             artifact = Artifact(candidate, self._graph.assign(candidate))
             try:
-                error: float | None = self._scorer.score(self._simulator.batches(artifact)).objective_px2
+                error: float | None = self._scorer.score(self.simulator.batches(artifact)).objective
             except CandidateError:
                 error = None
             self.known[candidate.digest] = error
             if self._path is not None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = self._path.with_suffix(".tmp")
-                temporary.write_text(json.dumps(self.known))
-                temporary.replace(self._path)
+                self.known = {**_read(self._path), **self.known}  # what other workers have learnt meanwhile
+                with published(self._path) as part:
+                    part.write_text(json.dumps(self.known))
         return self.known[candidate.digest]
 
 

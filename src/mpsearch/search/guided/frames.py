@@ -1,27 +1,29 @@
 """A frame is a choice of everything but types (base, algorithm, cuts ...); within it the space becomes small tables.
 
-A unit's type is known by its *rank* (0: 8 bits, 1: int16, 2: float16). A compute unit's rank is decided by its group's
-option alone; a transparent unit has the highest rank among its inputs, which may belong to several groups; an output
-tensor that follows has the highest of its producers'. So every live unit has a *source*: a constant and a set of
-*signals*, whose maximum is its rank. A signal is a group with a rank for each of its options.
+A unit's type is known by its *rank* (:attr:`~mpsearch.candidate.DataType.rank`). A compute unit's rank is decided by
+its group's option alone; a transparent unit has the highest rank among its inputs, which may belong to several groups;
+an output tensor that follows has the highest of its producers'. So every live unit has a *source*: a constant and a set
+of *signals*, whose maximum is its rank. A signal is a group with a rank for each of its options.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from math import prod
 
 import numpy as np
 
-from mpsearch.candidate import BASES, Candidate, DataType
+from mpsearch.candidate import BASES, Candidate, DataType, Scheme
 from mpsearch.graph.model import ModelGraph, Role
 from mpsearch.search.guided.arrays import Ints
 from mpsearch.space.space import SearchSpace
 
-RANKS = 3
+_KINDS = (DataType.INT8, DataType.INT16, DataType.INT16, DataType.FLOAT16)
+_SNPE_KINDS = (DataType.A8W8, DataType.A16W8, DataType.A16W16, DataType.FLOAT16)
+"""By rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,9 @@ class Frame:
 
     def kind(self, rank: int) -> DataType:
         """The type of this rank under the frame's base."""
-        own = BASES[self.base].type
-        return own if rank == own.rank else (DataType.INT8, DataType.INT16, DataType.FLOAT16)[rank]
+        base = BASES[self.base]
+        kinds = _SNPE_KINDS if base.scheme is Scheme.ENCODINGS else _KINDS
+        return base.type if rank == base.type.rank else kinds[rank]
 
     def point(self, chosen: Ints) -> dict[str, str]:
         """Parameters of one assignment [groups]."""
@@ -122,13 +125,16 @@ class Frames:
             self._made[key] = self._make(full)
         return self._made[key]
 
+    def deepest(self, base: str) -> Frame:
+        """Everything that can be cut away cut away; otherwise first choices."""
+        cuts = {name: choices[-1] for name, choices in self.dimensions.items() if name.startswith("cut:")}
+        return self.at({**cuts, "base": base})
+
     def of(self, candidate: Candidate) -> tuple[Frame, Ints] | None:
         """The frame and the assignment of a candidate; None when groups and frame alone cannot say it."""
         params = {**self.space.nearest(_untyped(candidate)), "tail": "none"}
         frame = self.at(params)
-        plain = frame.plain
-        wanted = (candidate.base, candidate.algorithm, candidate.cuts, candidate.dropped, candidate.preprocess)
-        if wanted != (plain.base, plain.algorithm, plain.cuts, plain.dropped, plain.preprocess):
+        if _untyped(candidate) != frame.plain:
             return None
         chosen = np.zeros(len(frame.options), dtype=np.int64)
         for signal in frame.signals:
@@ -236,6 +242,4 @@ class _Builder:
 
 
 def _untyped(candidate: Candidate) -> Candidate:
-    return Candidate(
-        candidate.base, candidate.algorithm, (), candidate.cuts, candidate.dropped, candidate.preprocess
-    )  # fmt: skip
+    return replace(candidate, overrides=())

@@ -1,9 +1,11 @@
 """Gaussian processes made of a linear part and a part that forgets with distance; all in closed form.
 
-    y = X w + g(place) + noise,   w ~ N(mean, covariance),   g ~ GP(0, strength^2 exp(-distance / reach))
+    y = X w + g(place) + noise,   w ~ N(mean, F F'),   g ~ GP(0, strength^2 exp(-distance / reach))
 
 The linear part is what the exact solver can use; ``g`` takes what no sum over terms explains. How much of it there is,
 and how loud the noise, is decided by the marginal likelihood on a small grid (Rasmussen and Williams 2006, ch. 2, 5).
+The covariance of the weights comes as a sparse factor F: there are hundreds of weights and few of them have anything in
+common, so that draws and variances cost next to nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 
 from mpsearch.search.guided.arrays import Floats
@@ -48,41 +51,53 @@ class Fit:
     loo_mean: Floats
     loo_sd: Floats
     evidence: float
-    _covariance: Floats
+    _prior: csr_array
     _rows: Floats
     _places: Floats
+    _noise: Floats
     _factor: Floats
     _dual: Floats
 
     def predict(self, rows: Floats, places: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation, without noise, of ``rows`` [m, terms] at ``places`` [m, coordinates]."""
-        projected = rows @ self._covariance
-        cross = projected @ self._rows.T
-        own = np.einsum("mk,mk->m", projected, rows)
+        cross, own = self._linear(rows)
         if self.setting.strength:
             cross += kernel(places, self._places, self.setting)
             own = own + self.setting.strength**2
-        solved = cho_solve((self._factor, True), cross.T)
-        variance = own - np.einsum("mn,nm->m", cross, solved)
-        return rows @ self.mean + cross @ self._dual, np.sqrt(np.maximum(variance, 0.0))
+        return rows @ self.mean + cross @ self._dual, self._deviation(cross, own)
 
     def draw(self, rng: np.random.Generator) -> Floats:
         """[terms] weights from their posterior (Matheron's rule: a draw of the prior, corrected by what was seen)."""
-        root = np.linalg.cholesky(self._covariance + 1e-12 * np.eye(len(self.mean)))
-        prior = root @ rng.standard_normal(len(self.mean))
-        rest = self._factor @ self._factor.T - self._rows @ self._covariance @ self._rows.T
+        prior = self._prior @ rng.standard_normal(self._prior.shape[1])
+        rest = np.diag(self._noise**2)
+        if self.setting.strength:
+            rest = rest + kernel(self._places, self._places, self.setting)
         noise = np.linalg.cholesky(rest + 1e-9 * np.trace(rest) / len(rest) * np.eye(len(rest)))
         seen = self._rows @ prior + noise @ rng.standard_normal(len(rest))
-        drawn: Floats = self.weights + prior - self._covariance @ self._rows.T @ cho_solve((self._factor, True), seen)
+        drawn: Floats = self.weights + prior - self._answers @ cho_solve((self._factor, True), seen)
         return drawn
 
     def spread_of(self, rows: Floats) -> Floats:
         """[m] standard deviation of ``rows @ weights`` alone."""
-        projected = rows @ self._covariance
-        cross = projected @ self._rows.T
-        solved = cho_solve((self._factor, True), cross.T)
-        variance = np.einsum("mk,mk->m", projected, rows) - np.einsum("mn,nm->m", cross, solved)
-        found: Floats = np.sqrt(np.maximum(variance, 0.0))
+        return self._deviation(*self._linear(rows))
+
+    @property
+    def _answers(self) -> Floats:
+        """[terms, n] covariance of the weights with the observations."""
+        found: Floats = self._prior @ (self._prior.T @ self._rows.T)
+        return found
+
+    def _linear(self, rows: Floats) -> tuple[Floats, Floats]:
+        """Covariance with the observations [m, n] and own variance [m]."""
+        projected = (self._prior.T @ rows.T).T
+        seen = np.flatnonzero(self._rows.any(axis=0))  # of hundreds of columns most are zero in every trial
+        answers = self._answers
+        touched = np.union1d(seen, np.flatnonzero(answers.any(axis=1)))
+        return rows[:, touched] @ answers[touched], np.einsum("mk,mk->m", projected, projected)
+
+    def _deviation(self, cross: Floats, own: Floats) -> Floats:
+        solved = solve_triangular(self._factor, cross.T, lower=True)
+        found: Floats = np.sqrt(np.maximum(own - np.einsum("nm,nm->m", solved, solved), 0.0))
         return found
 
 
@@ -95,36 +110,45 @@ class Problem:
     """Observations, ready to be fitted with many settings.
 
     Args:
-        covariance: [terms, terms] of the weights at spread 1.
+        prior: [terms, factors] the weights' covariance is ``prior @ prior.T`` at spread 1.
         noise_sd: [n] at noise 1; scaled by the setting's.
     """
 
-    def __init__(self, rows: Floats, places: Floats, y: Floats, mean: Floats, covariance: Floats, noise_sd: Floats):
+    def __init__(self, rows: Floats, places: Floats, y: Floats, mean: Floats, prior: csr_array, noise_sd: Floats):
         self._rows, self._places, self._y = rows, places, y
-        self._mean, self._covariance, self._noise_sd = mean, covariance, noise_sd
-        self._gram = rows @ covariance @ rows.T
+        self._mean, self._prior, self._noise_sd = mean, prior, noise_sd
+        self._projected = prior.T @ rows.T
+        self._gram = self._projected.T @ self._projected
         self._distance = _distances(places, places)
 
     def fit(self, setting: Setting) -> Fit:
         """Condition on the observations."""
-        y, rows = self._y, self._rows
-        gram = self._gram * setting.spread**2 + np.diag((self._noise_sd * setting.noise) ** 2)
-        if setting.strength:
-            gram += _forget(self._distance, setting)
-        factor = cholesky(gram, lower=True)
-        residual = y - rows @ self._mean
-        dual = cho_solve((factor, True), residual)
-        diagonal = (solve_triangular(factor, np.eye(len(y)), lower=True) ** 2).sum(axis=0)
-        evidence = -0.5 * residual @ dual - np.log(np.diag(factor)).sum() - 0.5 * len(y) * np.log(2 * np.pi)
-        scaled = self._covariance * setting.spread**2
+        y, rows, noise = self._y, self._rows, self._noise_sd * setting.noise
+        factor, dual, evidence = self._solve(setting)
+        inverse = solve_triangular(factor, np.eye(len(y)), lower=True)
+        diagonal = (inverse**2).sum(axis=0)
+        weights = self._mean + setting.spread**2 * (self._prior @ (self._projected @ dual))
         return Fit(
-            setting, y, self._mean, self._mean + scaled @ (rows.T @ dual), y - dual / diagonal, 1 / np.sqrt(diagonal),
-            float(evidence), scaled, rows, self._places, factor, dual,
+            setting, y, self._mean, weights, y - dual / diagonal, 1 / np.sqrt(diagonal), evidence,
+            self._prior * setting.spread, rows, self._places, noise, factor, dual,
         )  # fmt: skip
 
     def best(self, settings: Iterable[Setting]) -> Fit:
         """The fit of the largest evidence; a part that forgets must be worth its price."""
-        return max(map(self.fit, settings), key=lambda found: found.evidence - _PRICE * (found.setting.strength > 0))
+        chosen = max(settings, key=lambda setting: self._solve(setting)[2] - _PRICE * (setting.strength > 0))
+        return self.fit(chosen)
+
+    def _solve(self, setting: Setting) -> tuple[Floats, Floats, float]:
+        """Cholesky factor, dual weights, log evidence."""
+        gram = self._gram * setting.spread**2 + np.diag((self._noise_sd * setting.noise) ** 2)
+        if setting.strength:
+            gram += _forget(self._distance, setting)
+        factor = cholesky(gram, lower=True)
+        residual = self._y - self._rows @ self._mean
+        dual = cho_solve((factor, True), residual)
+        count = len(self._y)
+        evidence = -0.5 * residual @ dual - np.log(np.diag(factor)).sum() - 0.5 * count * np.log(2 * np.pi)
+        return factor, dual, float(evidence)
 
 
 def _distances(a: Floats, b: Floats) -> Floats:

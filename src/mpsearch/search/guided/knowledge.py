@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpsearch.candidate import Candidate
+from mpsearch.candidate import RANKS, Candidate
 from mpsearch.pareto.limits import Limits
 from mpsearch.record import Measured, Record
 from mpsearch.search.guided.arrays import Floats, Ints
@@ -69,15 +69,16 @@ class Encoder:
 
     @property
     def width(self) -> int:
-        return 2 * len(self.features.groups) + len(self._places)
+        return (RANKS - 1) * len(self.features.groups) + len(self._places)
 
     def _place(self, candidate: Candidate, shares: Floats) -> Floats:
         terms = [("base", candidate.base), ("algorithm", str(candidate.algorithm)), ("pre", candidate.preprocess)]
         marks = [("cut", output, *tensors) for output, tensors in candidate.cuts]
         marks += [("drop", output) for output in candidate.dropped]
+        marks += [("option", *option) for option in candidate.options]
         columns = {self._places.at(term): _FRAME_WEIGHT for term in (*terms, *marks)}
         groups = max(len(self.features.groups), 1)
-        by_rank = np.concatenate([shares[:, :, 1], shares[:, :, 2]], axis=1) / groups
+        by_rank = shares[:, :, 1:].transpose(0, 2, 1).reshape(len(shares), -1) / groups
         rest = np.broadcast_to(self._places.row(columns), (len(shares), len(self._places)))
         found: Floats = np.concatenate([by_rank, rest], axis=1)
         return found
@@ -93,7 +94,7 @@ def gather(
         if isinstance(record.outcome, Measured):
             over = limits.violations(record)
             ok = over["missed"] <= 0 and over["extra"] <= 0
-            error, latency = record.outcome.score.objective_px2, record.outcome.timing.median_ms
+            error, latency = record.outcome.score.objective, record.outcome.timing.median_ms
         else:
             ok, error, latency = False, None, None
         found.append(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from scipy.sparse import csr_array, diags_array
 
 from mpsearch.search.guided.arrays import Floats, Ints
 from mpsearch.search.guided.features import Features
@@ -16,6 +17,8 @@ _SHARED = 0.5
 """Variance of what all units of a type (or of a kind in a type) have in common, against that of a group's own."""
 _SWITCH = 0.03
 """A switch that the prior does not know may cost such a share of the fastest latency, one standard deviation."""
+_OPTION = 0.5
+"""And a switch of the whole model such a share."""
 _SETTINGS = tuple(
     Setting(spread, strength, 0.3, noise)
     for spread, strength, noise in product(
@@ -53,17 +56,17 @@ def fit(
     width = len(features.latency)
     table = np.array([_wide(row, width) for row in rows])
     scale_ms = float(latency_ms.min())
-    mean, covariance = _prior(features, table, scale_ms, latency_ms)
+    mean, prior = _prior(features, table, scale_ms, latency_ms)
     grid = [setting for setting in _SETTINGS if remainder or not setting.strength]
     settings = grid if len(latency_ms) > 2 else (Setting(0.4, 0.0, 0.3, 0.003),)
     y = latency_ms / scale_ms
-    found = Problem(table / scale_ms, places, y, mean, covariance, y).best(settings)
+    found = Problem(table / scale_ms, places, y, mean, prior, y).best(settings)
     return LatencyModel(features, found, scale_ms)
 
 
-def _prior(features: Features, table: Floats, scale_ms: float, latency_ms: Floats) -> tuple[Floats, Floats]:
-    """Mean and covariance of the weights at spread 1. The prior's scale is that of the trials: a profile that is
-    twice too slow throughout is corrected by one number, not by all weights."""
+def _prior(features: Features, table: Floats, scale_ms: float, latency_ms: Floats) -> tuple[Floats, csr_array]:
+    """Mean and covariance (as a factor) of the weights at spread 1. The prior's scale is that of the trials: a profile
+    that is twice too slow throughout is corrected by one number, not by all weights."""
     terms = list(features.latency.index)
     main = np.array([term[0] in ("fixed", "unit", "edge") for term in terms])
     expected = table[:, main].sum(axis=1)
@@ -72,7 +75,8 @@ def _prior(features: Features, table: Floats, scale_ms: float, latency_ms: Float
     sd = np.array([{"kind": _SHARED**0.5, "type": _SHARED**0.5}.get(str(term[0]), 1.0) for term in terms]) * factor
     switches = np.array([term[0] == "switch" for term in terms])
     sd[switches] = _SWITCH * scale_ms
-    return mean, np.diag(sd**2)
+    sd[np.array([term[0] == "option" for term in terms])] = _OPTION * scale_ms
+    return mean, csr_array(diags_array(sd))
 
 
 def _wide(rows: Floats, width: int) -> Floats:

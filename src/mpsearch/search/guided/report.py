@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mpsearch.search.guided.arrays import Floats
-from mpsearch.search.guided.engine import Models
+
+if TYPE_CHECKING:
+    from mpsearch.search.guided.models import Models
 
 _Z95 = 1.96
 

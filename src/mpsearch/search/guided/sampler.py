@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mpsearch.candidate import Candidate
 from mpsearch.record import Record
+from mpsearch.search.guided import rungs
 from mpsearch.search.guided.context import Context
 from mpsearch.search.guided.engine import Engine
 
 _RECORD = "record"
 """Key of the user attribute that holds a trial's record (``mpsearch.study.ledger.RECORD``)."""
+_TWIN = "twin"
+"""And of what identifies its outcome (``mpsearch.study.ledger.TWIN``)."""
 
 
 class GuidedSampler(optuna.samplers.BaseSampler):
@@ -38,6 +42,7 @@ class GuidedSampler(optuna.samplers.BaseSampler):
         }
         self.engine = Engine(context)
         self._records: dict[tuple[str, int], Record] = {}
+        self._rungs = rungs.Notes()
         self._random = optuna.samplers.RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -52,7 +57,12 @@ class GuidedSampler(optuna.samplers.BaseSampler):
         records = self._finished(study, trials)
         running = self._running(trials, trial)
         rng = np.random.default_rng([self._seed, trial.number])
-        point = self.engine.propose(records, running, rng)
+        start = time.perf_counter()
+        asked = len(self.engine.cheap.asked)
+        twins = frozenset(own.user_attrs[_TWIN] for own in trials if _TWIN in own.user_attrs and not _ended(own))
+        point = self.engine.propose(records, running, rng, twins)
+        seconds = time.perf_counter() - start
+        self._rungs.note(study, self.engine.cheap.asked, asked, seconds, self._context.cheap_calls)
         return {name: point[name] for name in search_space}
 
     def sample_independent(
@@ -86,3 +96,8 @@ class GuidedSampler(optuna.samplers.BaseSampler):
             if all(name in params for name in self._dimensions):
                 found.append(self._context.space.at(params))
         return found
+
+
+def _ended(trial: FrozenTrial) -> bool:
+    """Without a result: its candidate is free again."""
+    return trial.state is TrialState.FAIL

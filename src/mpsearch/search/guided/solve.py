@@ -14,9 +14,10 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
+from mpsearch.candidate import RANKS
 from mpsearch.search.guided.arrays import Floats, Ints
 from mpsearch.search.guided.features import Tables
-from mpsearch.search.guided.frames import RANKS, Frame
+from mpsearch.search.guided.frames import Frame
 from mpsearch.search.guided.quiet import quiet
 
 _GAP = 2e-3
@@ -109,7 +110,25 @@ class Model:
         del program.rows[mark:]
         if found.x is None:
             return None
-        return np.array([int(np.argmax(found.x[list(options)])) for options in self._options], dtype=np.int64)
+        return self._chosen(found.x)
+
+    def fastest(self) -> Ints:
+        """The assignment [groups] of least latency."""
+        cost = np.zeros(self._program.count)
+        for column, value in self._latency.items():
+            cost[column] += value
+        cost /= max(float(np.abs(cost).max()), 1e-12)
+        cost[np.abs(cost) < _NOTHING] = 0.0
+        with quiet():
+            found = milp(
+                cost, integrality=np.ones(len(cost), dtype=np.int64), bounds=Bounds(0, 1),
+                constraints=self._program.constraint(), options={"mip_rel_gap": _GAP / 10, "node_limit": _NODES},
+            )  # fmt: skip
+        # Something is always allowed; without a solution in time the first choices are as good as any.
+        return np.zeros(len(self._options), dtype=np.int64) if found.x is None else self._chosen(found.x)
+
+    def _chosen(self, x: Floats) -> Ints:
+        return np.array([int(np.argmax(x[list(options)])) for options in self._options], dtype=np.int64)
 
     def _is(self, index: int) -> list[tuple[Terms, float]]:
         """For each rank: terms and constant whose sum is 1 when the source has that rank."""
