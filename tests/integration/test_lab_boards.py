@@ -3,78 +3,31 @@ says, and whatever goes wrong becomes the right kind of failure."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import re
 import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from lab_world import DOORS, IO, MIXED, World, needs
 
-from mpsearch.board.targets import Target
 from mpsearch.candidate import Algorithm, Candidate, DataType
 from mpsearch.device import opening, spec
 from mpsearch.device.board import DeviceBoard
-from mpsearch.device.lease import Lease
 from mpsearch.errors import CandidateError, ConfigError, SetupError, TransientError
 from mpsearch.evaluate import Artifact
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.read import read
 from mpsearch.images import PhotoSet, Preprocess, find
 from mpsearch.quant.simulator import Simulator
-from mpsearch.testing.lab.bench import Lab, missing
-from mpsearch.testing.models import save, small_detector
+from mpsearch.testing.lab.bench import Lab
 from mpsearch.toolchain.synap import conversions
 from mpsearch.toolchain.synap.command import Command
-from mpsearch.toolchain.synap.driver import BuiltDifferently, SynapArtifact, SynapToolchain
-from mpsearch.toolchain.synap.metafile import MetafileIO
+from mpsearch.toolchain.synap.driver import BuiltDifferently, SynapArtifact
 from mpsearch.transport.base import RemoteTimeout
-from mpsearch.transport.local import LocalTransport
 
-DOORS = ("local", "ssh", "adb")
-MIXED = Candidate("uint8", overrides=(("Conv_9", DataType.INT16), ("Add_7", DataType.FLOAT16)))
-IO = MetafileIO((0.0, 0.0, 0.0), 255.0)
-
-
-@dataclass(frozen=True)
-class World:
-    lab: Lab
-    graph: ModelGraph
-    photos: PhotoSet
-    cache: Path
-
-    def open(self, kind: str, **more: object) -> Target:
-        path = self.lab.board_file(kind, **more)
-        return opening.open(path, self.graph, self.photos, self.photos, IO, cache=self.cache)
-
-    def toolchain(self, cache: Path, **more: object) -> SynapToolchain:
-        made = SynapToolchain(self.graph, self.photos, IO, "VS680", cache, Command((self.lab.convert,)))
-        return replace(made, **more)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def world(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("world")
-    rng = np.random.default_rng(0)
-    for index in range(3):
-        Image.fromarray(rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)).save(folder / f"{index}.png")
-    graph = read(save(small_detector(), folder / "model.onnx"))
-    return World(lab, graph, PhotoSet(find(folder), Preprocess(32, 32)), folder / "cache")
-
-
-@pytest.fixture(autouse=True)
-def no_faults(lab: Lab) -> Iterator[None]:
-    yield
-    lab.faults.set()
-
-
-def needs(kind: str) -> None:
-    if reason := missing({"ssh": "sshd", "adb": "adb"}[kind]) if kind != "local" else "":
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("faults")
 
 
 def candidates(graph: ModelGraph) -> list[Candidate]:
@@ -94,7 +47,8 @@ def candidates(graph: ModelGraph) -> list[Candidate]:
 @pytest.mark.parametrize("kind", DOORS)
 def test_a_board_answers_what_the_simulator_says_for_the_types_that_were_built(world: World, kind: str) -> None:
     needs(kind)
-    target = world.open(kind)
+    base = world.lab.folder / f"alone-{kind}"
+    target = world.open(kind, base=str(base))
     simulator = Simulator(world.graph, world.photos, world.photos, threads=1)
     for candidate in candidates(world.graph)[:: 1 if kind == "local" else 3]:
         artifact = target.toolchain.build(candidate)
@@ -111,7 +65,7 @@ def test_a_board_answers_what_the_simulator_says_for_the_types_that_were_built(w
         assert timing.board == f"lab-{kind}"
         assert len(timing.samples_ms) >= 7
     target.board.close()
-    assert list(world.lab.base.iterdir()) == []  # nothing stays on the board
+    assert list(base.iterdir()) == []  # nothing stays on the board
 
 
 def test_python_on_the_board_gives_the_same_outputs_from_one_load(world: World) -> None:
@@ -192,6 +146,7 @@ def test_conversions_side_by_side_do_not_meet(world: World, tmp_path: Path) -> N
         ("refused-type", CandidateError, "DFP INT16, ASYM UINT8"),
         ("shared-folder", TransientError, "Read file to buffer failed|Fatal model compilation error: 512"),
         ("killed", TransientError, "killed"),
+        ("wrong-exit", CandidateError, "exit code 1"),
         ("wrong-types", BuiltDifferently, "other types than asked: .*uint8 instead of int16"),
         ("swapped-outputs", BuiltDifferently, "output 0 is"),
     ],
@@ -236,18 +191,6 @@ def test_a_missing_toolkit_says_where_to_get_it(tmp_path: Path) -> None:
 def test_a_cache_folder_with_a_space_is_refused_before_anything_runs(world: World, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="space in its name"):
         world.toolchain(tmp_path / "my cache")
-
-
-def test_a_model_that_is_quantized_already_is_converted_and_timed_as_it_is(world: World, tmp_path: Path) -> None:
-    model = save(small_detector(seed=3), tmp_path / "baseline.onnx")
-    toolchain = world.toolchain(tmp_path)
-    compiled = toolchain.convert_baseline(model)
-    board = world.open("local").board
-    assert isinstance(board, DeviceBoard)
-    assert board.time_model(compiled).median_ms > 0
-    (tmp_path / "baseline.txt").write_text("x")
-    with pytest.raises(SetupError, match="unknown network format"):
-        toolchain.convert_baseline(tmp_path / "baseline.txt")
 
 
 @pytest.mark.parametrize(
@@ -296,61 +239,6 @@ def test_throttling_shows_in_the_interval(world: World) -> None:
     hot = target.board.time(artifact)
     assert hot.median_ms > 1.05 * calm.median_ms
     assert hot.conditions["stopped"] != "narrow"
-
-
-def test_a_profile_has_a_row_for_every_unit_with_weights(world: World, tmp_path: Path) -> None:
-    from mpsearch.device.profiling import join
-
-    toolchain = world.toolchain(tmp_path, profiling=True)
-    board = world.open("local").board
-    assert isinstance(board, DeviceBoard)
-    rows = join(board.profile(toolchain.build(Candidate("uint8"))), world.graph, Candidate("uint8"))
-    assert [row.unit for row in rows if row.unit] == [
-        u.name for u in world.graph.units if u.macs and u.kind != "eltwise"
-    ]
-    assert sum(row.time_us for row in rows) > 0
-
-
-def test_two_processes_on_one_board_take_turns(world: World) -> None:
-    base = world.lab.folder / "turns"
-    base.mkdir(exist_ok=True)
-    code = (
-        "import sys, time\n"
-        "from mpsearch.device.lease import Lease\n"
-        "from mpsearch.transport.local import LocalTransport\n"
-        "lease = Lease(LocalTransport(), sys.argv[1])\n"
-        "lease.acquire(60)\n"
-        "print(time.monotonic(), flush=True)\n"
-        "time.sleep(0.4)\n"
-        "print(time.monotonic(), flush=True)\n"
-        "lease.release()\n"
-    )
-    argv = [sys.executable, "-c", code, str(base)]
-    started = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    spans = sorted(tuple(map(float, process.communicate(timeout=30)[0].split())) for process in started)
-    assert spans[0][1] <= spans[1][0]
-
-
-def test_a_dead_holders_lease_runs_out_and_a_living_ones_does_not(tmp_path: Path) -> None:
-    transport = LocalTransport()
-    dead = Lease(transport, str(tmp_path), holder="elsewhere:1:a")
-    dead.acquire(1)
-    with pytest.raises(TransientError, match="elsewhere:1:a"):
-        Lease(transport, str(tmp_path), wait_s=0, holder="here:2:b").acquire(60)
-    time.sleep(2.1)
-    taken = Lease(transport, str(tmp_path), wait_s=5, holder="here:2:b")
-    taken.acquire(60)
-    with pytest.raises(TransientError, match="lost to here:2:b"):
-        dead.renew(60)
-    dead.release()
-    assert (tmp_path / "lease").read_text().startswith("here:2:b ")
-    taken.release()
-    assert not (tmp_path / "lease").exists()
-
-
-def test_a_lease_from_before_a_restart_is_nobodys(tmp_path: Path) -> None:
-    (tmp_path / "lease").write_text("elsewhere:1:a 99999999999 another-boot\n")
-    Lease(LocalTransport(), str(tmp_path), wait_s=5).acquire(60)
 
 
 def test_what_dead_holders_left_is_removed(world: World) -> None:
@@ -425,18 +313,25 @@ def test_the_doctor_names_what_is_there_and_what_is_missing(lab: Lab, tmp_path: 
 
 
 def test_the_example_and_the_page_describe_every_field(root: Path, tmp_path: Path) -> None:
-    import re
-
     assert spec.load(root / "boards" / "example.yaml").target == "SL1680"
     page = (root / "docs" / "boards-real.md").read_text()
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "b.yaml").write_text(block)
     assert spec.load(tmp_path / "b.yaml").toolkit.docker
-    rows = set(re.findall(r"^\| `([\w.]+)`", page, re.MULTILINE)) | {
-        f"timing.{n}" for n in spec.TimingSpec.model_fields
-    }
-    fields = set()
+    fields = {"path"}
     for name, field in spec.BoardSpec.model_fields.items():
         inner = getattr(field.annotation, "model_fields", None)
         fields |= {f"{name}.{key}" for key in inner} if inner else {name}
-    assert rows == fields - {"path"}
+    here = documented(page)
+    assert here <= fields
+    assert fields - {"path"} <= here | documented((root / "docs" / "snpe.md").read_text())
+
+
+def documented(page: str) -> set[str]:
+    """The fields in the first column of a page's tables; in `a.b`, `c` the second is `a.c`."""
+    found = set()
+    for cell in re.findall(r"^\| ((?:`[\w.]+`(?:, )?)+) \|", page, re.MULTILINE):
+        first, *more = re.findall(r"[\w.]+", cell)
+        group = first.rpartition(".")[0]
+        found |= {first, *(name if "." in name or not group else f"{group}.{name}" for name in more)}
+    return found

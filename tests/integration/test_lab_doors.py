@@ -14,17 +14,14 @@ import pytest
 from mpsearch.testing.lab.bench import Lab, free_port, missing
 from mpsearch.transport import ssh
 from mpsearch.transport.adb import AdbTransport
-from mpsearch.transport.base import ConnectionLost, DiskFull, Unreachable
+from mpsearch.transport.base import ConnectionLost, DiskFull, Transport, Unreachable
 from mpsearch.transport.ssh import SshTransport
 
 needs_sshd = pytest.mark.skipif(bool(missing("sshd")), reason=missing("sshd"))
 needs_adb = pytest.mark.skipif(bool(missing("adb")), reason=missing("adb"))
 
 
-@pytest.fixture(autouse=True)
-def no_faults(lab: Lab) -> Iterator[None]:
-    yield
-    lab.faults.set()
+pytestmark = pytest.mark.usefixtures("faults")
 
 
 @pytest.fixture
@@ -92,23 +89,50 @@ def test_a_session_that_breaks_is_transient_and_the_next_call_connects_anew(lab:
     transport.close()
 
 
-@needs_adb
-def test_a_push_that_is_cut_is_transient_and_leaves_no_file(lab: Lab, payload: Path, tmp_path: Path) -> None:
-    transport = AdbTransport(**lab.adb())
-    transport.run(["true"])
+@pytest.fixture(params=[pytest.param("ssh", marks=needs_sshd), pytest.param("adb", marks=needs_adb)])
+def door(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Transport]:
+    made = SshTransport(lab.ssh()) if request.param == "ssh" else AdbTransport(**lab.adb())
+    made.run(["true"])
+    yield made
+    made.close()
+
+
+def test_a_push_that_is_cut_is_transient_and_leaves_no_file(
+    lab: Lab, door: Transport, payload: Path, tmp_path: Path
+) -> None:
     lab.faults.set(cut_push=1)
     with pytest.raises(ConnectionLost):
-        transport.push(payload, str(tmp_path / "there"))
+        door.push(payload, str(tmp_path / "there"))
     assert not (tmp_path / "there").exists()
-    transport.push(payload, str(tmp_path / "there"))
+    door.push(payload, str(tmp_path / "there"))
     assert (tmp_path / "there").read_bytes() == payload.read_bytes()
 
 
-@needs_adb
-def test_a_full_device_is_a_setup_fault(lab: Lab, payload: Path, tmp_path: Path) -> None:
+def test_a_full_device_is_a_setup_fault(lab: Lab, door: Transport, payload: Path, tmp_path: Path) -> None:
     lab.faults.set(disk_full=1)
-    with pytest.raises(DiskFull, match="full"):
-        AdbTransport(**lab.adb()).push(payload, str(tmp_path / "there"))
+    with pytest.raises(DiskFull, match="full") as error:
+        door.push(payload, str(tmp_path / "there"))
+    assert "Free space" in error.value.hint
+    assert not (tmp_path / "there").exists()
+
+
+@needs_sshd
+def test_a_device_that_is_really_full_says_so_over_ssh(lab: Lab, payload: Path, tmp_path: Path) -> None:
+    (tmp_path / "there.part").symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="No space left on device"):
+        SshTransport(lab.ssh()).push(payload, str(tmp_path / "there"))
+
+
+@needs_adb
+def test_a_device_that_does_not_answer_is_offline(lab: Lab) -> None:
+    own = {**lab.adb(), "server_port": free_port()}
+    lab.faults.set(offline=-1)
+    try:
+        with pytest.raises(Unreachable, match=r"offline|no device") as error:
+            AdbTransport(**own).run(["true"])
+        assert error.value.hint
+    finally:
+        lab.end_adb_server(own["server_port"])
 
 
 @needs_adb

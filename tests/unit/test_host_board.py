@@ -142,20 +142,30 @@ def test_the_host_target_builds_runs_and_times(graph: ModelGraph, tmp_path: Path
     assert "threads 1" in said[0]
 
 
-@pytest.mark.parametrize(("name", "family"), [("rvc4", Htp), ("sl1680", VeriSilicon)])
-def test_a_simulated_target_has_its_profile(name: str, family: type, graph: ModelGraph, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "family", "narrow", "wide"), [("rvc4", Htp, "a8w8", "a16w8"), ("sl1680", VeriSilicon, "uint8", "int16")]
+)
+def test_a_simulated_target_has_its_profile_and_its_vendors_types(
+    name: str, family: type, narrow: str, wide: str, graph: ModelGraph, tmp_path: Path
+) -> None:
     target = targets.open(name, graph, Photos(), Photos(), cache=tmp_path)
     assert isinstance(target.profile, family)
-    assert target.latency_ms(Candidate("int16")) > target.latency_ms(Candidate())
+    assert target.latency_ms(Candidate(wide)) > target.latency_ms(Candidate(narrow))
 
 
-def test_rvc4_takes_the_mixes_that_synap_refuses(graph: ModelGraph, tmp_path: Path) -> None:
-    mixed = Candidate("int8-pc", overrides=((graph.compute_units[0].name, DataType.INT16),))
-    assert targets.open("rvc4", graph, Photos(), Photos(), cache=tmp_path).latency_ms(mixed) > 0
-    with pytest.raises(CandidateError):
-        targets.open("vs680", graph, Photos(), Photos(), cache=tmp_path).latency_ms(mixed)
+def test_each_simulated_target_refuses_what_its_vendor_refuses(graph: ModelGraph, tmp_path: Path) -> None:
+    convolution = next(unit.name for unit in graph.compute_units if unit.kind == "conv")
+    refused = {
+        "vs680": Candidate("int8-pc", overrides=((convolution, DataType.INT16),)),
+        "rvc4": Candidate("a8w8", overrides=((convolution, DataType.A16W16),), options=(("weights", "per_channel"),)),
+    }
+    for name, candidate in refused.items():
+        with pytest.raises(CandidateError, match="per-channel"):
+            targets.open(name, graph, Photos(), Photos(), cache=tmp_path).latency_ms(candidate)
     with pytest.raises(CandidateError, match="frames from the CPU"):
-        targets.open("rvc4", graph, Photos(), Photos(), cache=tmp_path).latency_ms(Candidate(preprocess="nv12:64x64"))
+        targets.open("rvc4", graph, Photos(), Photos(), cache=tmp_path).latency_ms(
+            Candidate("a8w8", preprocess="nv12:64x64")
+        )
 
 
 def test_an_unknown_target_is_refused(graph: ModelGraph, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def rendered(candidate: Candidate, io: MetafileIO | None = None) -> Rendered:
 def test_an_illegal_candidate_has_a_reason_and_cannot_be_built(candidate: Candidate, words: str) -> None:
     assert words in "; ".join(rules.illegal(tiny(), candidate))
     with pytest.raises(CandidateError) as caught:
-        SimulatedToolchain(tiny()).build(candidate)
+        SimulatedToolchain(tiny(), rules.illegal).build(candidate)
     assert caught.value.stage == "render"
 
 
@@ -59,7 +59,7 @@ def test_an_illegal_candidate_has_a_reason_and_cannot_be_built(candidate: Candid
 )
 def test_a_legal_candidate_is_built_as_asked(candidate: Candidate) -> None:
     assert rules.illegal(tiny(), candidate) == ()
-    artifact = SimulatedToolchain(tiny()).build(candidate)
+    artifact = SimulatedToolchain(tiny(), rules.illegal).build(candidate)
     assert artifact.types == tiny().assign(candidate)
     assert artifact.differs == {}
 

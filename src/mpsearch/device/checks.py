@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mpsearch.device.opening import connect
 from mpsearch.device.runtime import synap
+from mpsearch.device.snpe import replies
+from mpsearch.device.snpe.commands import NET_RUN, TIMERS
 from mpsearch.device.spec import BoardSpec
 from mpsearch.device.work import Device
 from mpsearch.errors import MpsearchError, SetupError
+from mpsearch.toolchain.snpe.builds import ask_version as snpe_version
 from mpsearch.toolchain.synap.conversions import ask_version
 
 
@@ -29,17 +33,18 @@ class Check:
 
 
 def check(spec: BoardSpec, *, cache: Path) -> Iterator[Check]:
-    """Toolkit, connection, ``synap_cli``, work folder, Python, temperature. The last two may be absent."""
-    yield _look("SyNAP toolkit", lambda: ask_version(spec.toolkit.make(), _made(spec.toolkit.work or cache / "synap")))
+    """Toolkit, connection, programs, work folder, Python, temperature. The last two may be absent."""
+    yield _toolkit(spec, cache)
     device = connect(spec)
     try:
         reached = _look("connection", lambda: _reach(device))
         yield reached
         if not reached.ok:
             return
-        yield _look("synap_cli", lambda: _tool(device, spec))
+        for name, program in _programs(spec).items():
+            yield _look(name, partial(_tool, device, name, program))
         yield _look("work folder", lambda: _folder(device))
-        if spec.python is not None:
+        if spec.runtime == "synap" and spec.python is not None:
             ran = device.transport.run([spec.python, "-c", "import numpy, synap"])
             one_by_one = "none: photographs are run one process each"
             yield Check("synap-python", True, "there: one load for many photographs" if ran.code == 0 else one_by_one)
@@ -61,9 +66,26 @@ def _reach(device: Device) -> str:
     return device.transport.name
 
 
-def _tool(device: Device, spec: BoardSpec) -> str:
-    ran = device.transport.run([*spec.program, "--version"])
+def _toolkit(spec: BoardSpec, cache: Path) -> Check:
+    folder = spec.toolkit.work or cache / spec.runtime
+    if spec.runtime == "snpe":
+        return _look("SNPE tools", lambda: snpe_version(spec.toolkit.make_snpe(), _made(folder)))
+    return _look("SyNAP toolkit", lambda: ask_version(spec.toolkit.make(), _made(folder)))
+
+
+def _programs(spec: BoardSpec) -> dict[str, tuple[str, ...]]:
+    """What must be on the board."""
+    if spec.runtime == "synap":
+        return {"synap_cli": spec.program}
+    how = spec.snpe.make()
+    return {name: how.program(name) for name in (NET_RUN, TIMERS[how.measure])}
+
+
+def _tool(device: Device, name: str, program: tuple[str, ...]) -> str:
+    ran = device.transport.run([*program, "--version"])
     if ran.code != 0:
+        if name in (NET_RUN, *TIMERS.values()):
+            raise replies.failure(name, ran.code, ran.stdout, ran.stderr, stage="time")
         raise synap.failure(ran.code, ran.stdout, ran.stderr, stage="time")
     return ran.text.splitlines()[-1] if ran.text else "there"
 

@@ -1,19 +1,22 @@
 """One at a time on a board: a file on the board itself says who, until when, across processes and hosts.
 
 Time is the board's own: ``/proc/uptime``, which nobody sets, with a boot id, so that a restart ends every lease;
-``date`` where there is neither. A holder that dies stops renewing, and its lease runs out.
+``date`` where there is neither. A lease is short; whoever holds one renews it from a thread of its own, so that a long
+timing keeps the board and a holder that dies loses it within :data:`SPAN_S`.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from mpsearch.errors import SetupError, TransientError
+from mpsearch.errors import MpsearchError, SetupError, TransientError
 from mpsearch.transport.base import Transport
 
 _SCRIPT = r"""
@@ -49,6 +52,12 @@ esac
 _EMPTY_S = 10.0
 """A lease without content is one that is just being written; after so long its writer is taken for dead."""
 _POLL_S = 0.5
+SPAN_S = 90.0
+"""How long a lease lasts without being renewed."""
+BEATS = 3
+"""How often it is renewed within its span, so that a lost packet or two do not lose the board."""
+_ANSWER_S = 20.0
+"""A renewal that takes longer than this has failed."""
 
 
 class LeaseLost(TransientError):
@@ -88,6 +97,7 @@ class Lease:
     """Args:
     folder: on the board; must exist when the lease is taken.
     wait_s: how long to wait for another holder.
+    span_s: how long the lease lasts without being renewed.
     """
 
     transport: Transport
@@ -95,12 +105,31 @@ class Lease:
     wait_s: float = 3600.0
     say: Callable[[str], None] = field(default=lambda text: None, repr=False)
     holder: str = field(default_factory=_me)
+    span_s: float = SPAN_S
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
-    _until: float = field(default=0.0, init=False, repr=False)
 
-    def acquire(self, span_s: float) -> None:
-        """Take the board for ``span_s`` seconds; waits for whoever has it.
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Take the board, keep it for as long as the block runs, give it back.
+
+        Raises:
+            TransientError, SetupError: see :meth:`acquire`.
+        """
+        self.acquire()
+        over = threading.Event()
+        heart = threading.Thread(target=self._beat, args=(over,), name="mpsearch-lease", daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            over.set()
+            heart.join()
+            with suppress(MpsearchError):  # over a broken connection it runs out by itself
+                self.release()
+
+    def acquire(self) -> None:
+        """Take the board for :attr:`span_s` seconds; waits for whoever has it.
 
         Raises:
             TransientError: still taken after ``wait_s``.
@@ -110,12 +139,11 @@ class Lease:
         empty_since: float | None = None
         told = False
         while True:
-            word, *rest = self._ask("acquire", span_s).split() or ["nothing"]
+            word, *rest = self._ask("acquire").split() or ["nothing"]
             if word == "got":
-                self._until = self.clock() + span_s
                 return
             if word == "expired" or (word == "held" and dead(rest[0])):
-                self._ask("steal", span_s, rest[0])
+                self._ask("steal", rest[0])
                 continue
             if word not in ("held", "empty", "again"):
                 raise SetupError(
@@ -124,7 +152,7 @@ class Lease:
                 )
             empty_since = (empty_since or self.clock()) if word == "empty" else None
             if empty_since is not None and self.clock() - empty_since > _EMPTY_S:
-                self._ask("steal", span_s, "")
+                self._ask("steal")
             if self.clock() > end:
                 raise TransientError(
                     f"{self.transport.name}: still in use by {' '.join(rest) or 'another'} after {self.wait_s:g} s"
@@ -134,30 +162,30 @@ class Lease:
                 told = True
             self.sleep(_POLL_S)
 
-    def renew(self, span_s: float) -> None:
-        """Keep the board for ``span_s`` seconds from now.
+    def renew(self) -> None:
+        """Keep the board for :attr:`span_s` seconds from now.
 
         Raises:
-            LeaseLost: another has it.
+            LeaseLost: another has it, or had it meanwhile.
         """
-        answer = self._ask("renew", span_s).strip()
+        answer = self._ask("renew").strip()
         if answer != "got":
             raise LeaseLost(f"{self.transport.name}: lost to {answer.removeprefix('lost').strip() or 'nobody'}")
-        self._until = self.clock() + span_s
-
-    def ensure(self, span_s: float) -> None:
-        """Renew when less than ``span_s`` seconds are left.
-
-        Raises:
-            LeaseLost: another has it.
-        """
-        if self._until - self.clock() < span_s:
-            self.renew(span_s)
 
     def release(self) -> None:
         """Give the board back; harmless when it is another's."""
-        self._ask("release", 0)
+        self._ask("release")
 
-    def _ask(self, operation: str, span_s: float, expect: str = "") -> str:
-        words = [operation, f"{self.folder}/lease", self.holder, str(max(1, round(span_s))), expect]
-        return self.transport.run(["sh", "-c", _SCRIPT, "mpsearch-lease", *words]).stdout
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(self.span_s / BEATS):
+            try:
+                self.renew()
+            except LeaseLost:
+                return  # whoever works under it learns of it at its next renewal
+            except MpsearchError:
+                continue  # a connection that breaks may come back before the lease runs out
+
+    def _ask(self, operation: str, expect: str = "") -> str:
+        span = str(max(1, round(self.span_s)))
+        words = [operation, f"{self.folder}/lease", self.holder, span, expect]
+        return self.transport.run(["sh", "-c", _SCRIPT, "mpsearch-lease", *words], timeout_s=_ANSWER_S).stdout

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median, median_low
+from typing import Any
 
 from mpsearch.candidate import Candidate
-from mpsearch.errors import SetupError
+from mpsearch.errors import SetupError, TransientError
 from mpsearch.graph.model import ModelGraph
 
 _ROW = re.compile(
@@ -25,18 +27,21 @@ class Layer:
 
     Attributes:
         engine: ``NN``, ``TP``, ``SH`` ...; empty in tables of older drivers.
+        time_us: the median of ``samples_us``.
         name: kind of compiled layer, not an ONNX name.
         unit: mpsearch's, where :func:`join` could tell; a compiled layer may hold several units.
+        samples_us: one a run.
     """
 
     index: int
     cycles: int
-    time_us: int
+    time_us: float
     read_bytes: int
     written_bytes: int
     engine: str
     name: str
     unit: str = ""
+    samples_us: tuple[int, ...] = ()
 
 
 def parse(text: str) -> tuple[Layer, ...]:
@@ -56,8 +61,50 @@ def parse(text: str) -> tuple[Layer, ...]:
         rest, name = row["rest"], row["name"]
         engine = rest if name is not None else ""  # older drivers print the layer's kind last and no engine
         cycles, us, read, written = (int(row[key]) for key in ("cycles", "us", "read", "written"))
-        found.append(Layer(int(row["index"]), cycles, us, read, written, engine, rest if name is None else name))
+        kind = rest if name is None else name
+        found.append(Layer(int(row["index"]), cycles, us, read, written, engine, kind, samples_us=(us,)))
     return tuple(found)
+
+
+def merge(tables: Sequence[Sequence[Layer]]) -> tuple[Layer, ...]:
+    """The same model's tables of several runs as one, with medians and all samples.
+
+    Raises:
+        TransientError: they are not of the same layers.
+    """
+    kinds = {tuple((layer.index, layer.name) for layer in table) for table in tables}
+    if len(kinds) != 1:
+        raise TransientError(
+            f"the driver's tables of {len(tables)} runs have different layers: "
+            f"{', '.join(str(len(table)) for table in tables)} rows",
+            hint="Does another program use the NPU?",
+        )
+    merged = []
+    for rows in zip(*tables, strict=True):
+        samples = tuple(sample for row in rows for sample in row.samples_us)
+        cycles = median_low(row.cycles for row in rows)
+        merged.append(replace(rows[0], cycles=cycles, time_us=median(samples), samples_us=samples))
+    return tuple(merged)
+
+
+def rows(layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """For tables, JSON and CSV: one row a compiled layer, in execution order."""
+    total = sum(layer.time_us for layer in layers) or 1.0
+    return [
+        {
+            "layer": layer.index,
+            "name": layer.name,
+            "engine": layer.engine,
+            "unit": layer.unit,
+            "time_ms": layer.time_us / 1000,
+            "share": layer.time_us / total,
+            "cycles": layer.cycles,
+            "read_bytes": layer.read_bytes,
+            "written_bytes": layer.written_bytes,
+            "samples_ms": [sample / 1000 for sample in layer.samples_us],
+        }
+        for layer in layers
+    ]
 
 
 def join(layers: Sequence[Layer], graph: ModelGraph, candidate: Candidate) -> tuple[Layer, ...]:

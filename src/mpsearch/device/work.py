@@ -15,9 +15,6 @@ from mpsearch.transport.base import Ran, Transport
 from mpsearch.transport.verify import refused
 
 _KEPT = "kept-"
-SLOWEST_BYTES_PER_S = 100_000
-MARGIN_S = 60.0
-"""By how much a lease outlives the longest single command under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +32,29 @@ class Work:
     kept: str
 
     def run(self, argv: Sequence[str], *, timeout_s: float = 120.0) -> Ran:
-        """Run in the folder, with the lease renewed for as long as it may take."""
-        self.lease.renew(timeout_s + MARGIN_S)
-        return self.transport.run(argv, cwd=self.folder, timeout_s=timeout_s)
+        """Run in the folder, alone on the device from beginning to end.
+
+        Raises:
+            LeaseLost: another had the device meanwhile: what the program said is worth nothing.
+        """
+        self.lease.renew()
+        ran = self.transport.run(argv, cwd=self.folder, timeout_s=timeout_s)
+        self.lease.renew()
+        return ran
 
     def push(self, local: Path, name: str) -> None:
         """Copy into the folder; a name that begins with ``/`` is a path of its own."""
-        self.lease.ensure(MARGIN_S + local.stat().st_size / SLOWEST_BYTES_PER_S)
         self.transport.push(local, name if name.startswith("/") else f"{self.folder}/{name}")
 
+    def keep(self, local: Path, name: str) -> str:
+        """Copy where later trials find it, unless it is there; returns its path on the device."""
+        path = f"{self.kept}/{name}"
+        if self.transport.run(["ls", path]).code != 0:
+            self.transport.push(local, path)
+        return path
+
     def pull(self, name: str, local: Path) -> None:
+        """Copy out of the folder."""
         self.transport.pull(f"{self.folder}/{name}", local)
 
 
@@ -78,20 +88,18 @@ class Device:
         if not self._used:
             self._make(self.base)
             self._used = True
-        self.lease.acquire(120.0 + MARGIN_S)
         folder = f"{self.base}/trial-{uuid.uuid4().hex[:12]}"
         kept = f"{self.base}/{_KEPT}{self.lease.holder}"
-        try:
-            if not self._tidy:
-                self._remove_what_the_dead_kept()
-            # Whoever holds the lease is alone: older trials' folders are of holders that died.
-            quoted = shlex.quote(self.base)
-            self._make(f"{folder}", kept, before=f"rm -rf {quoted}/trial-*")
-            yield Work(self.transport, self.lease, folder, kept)
-        finally:
-            with suppress(MpsearchError):  # a broken connection leaves the folder to the next holder
-                self.transport.run(["rm", "-rf", folder])
-                self.lease.release()
+        with self.lease.held():
+            try:
+                if not self._tidy:
+                    self._remove_what_the_dead_kept()
+                # Whoever holds the lease is alone: older trials' folders are of holders that died.
+                self._make(f"{folder}", kept, before=f"rm -rf {shlex.quote(self.base)}/trial-*")
+                yield Work(self.transport, self.lease, folder, kept)
+            finally:
+                with suppress(MpsearchError):  # a broken connection leaves the folder to the next holder
+                    self.transport.run(["rm", "-rf", folder])
 
     def close(self) -> None:
         """Remove what was kept and hang up; safe to call twice."""

@@ -15,13 +15,15 @@ from mpsearch.errors import ModelError
 from mpsearch.graph import onnxio
 from mpsearch.graph.cuts import cut_points
 from mpsearch.graph.model import AttributeValue, Conv, ModelGraph, Node, Tensor
+from mpsearch.graph.sizes import admitted
 from mpsearch.graph.units import build_units
 
 _CONTROL_FLOW = frozenset(("If", "Loop", "Scan", "SequenceMap"))
-_QUANTIZED = frozenset(
+QUANTIZED = frozenset(
     "QuantizeLinear DequantizeLinear QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear "
     "QLinearAdd QLinearMul QLinearConcat QLinearSigmoid QLinearGlobalAveragePool".split()
 )
+"""Operators that only a quantized model has."""
 
 
 def read(path: Path, *, input_shape: Sequence[int] | None = None) -> ModelGraph:
@@ -42,6 +44,10 @@ def read(path: Path, *, input_shape: Sequence[int] | None = None) -> ModelGraph:
     graph_input = _single_input(model, path, constants)
     _refuse_operators(model, path)
     _refuse_weights(path, model)
+    wanted = _fitting(model, path, graph_input, input_shape)
+    if wanted is not None and input_shape is None:
+        notes.append(f"the input is dynamic; its fixed Reshapes admit one size only, {'x'.join(map(str, wanted[2:]))}")
+    input_shape = wanted
     if input_shape is not None:
         model = onnxio.load(path, input_shape=input_shape)
         graph_input = _single_input(model, path, constants)
@@ -88,6 +94,28 @@ def _single_input(model: onnx.ModelProto, path: Path, constants: Mapping[str, An
     return inputs[0]
 
 
+def _fitting(
+    model: onnx.ModelProto, path: Path, graph_input: onnx.ValueInfoProto, asked: Sequence[int] | None
+) -> Sequence[int] | None:
+    """The input shape to take: the one asked for, or the only one that a dynamic model's fixed Reshapes admit.
+
+    Raises:
+        ModelError: another was asked for than they admit.
+    """
+    dims = graph_input.type.tensor_type.shape.dim
+    dynamic = len(dims) == 4 and dims[1].dim_value > 0 and any(dim.dim_value <= 0 for dim in dims[2:])
+    sizes = admitted(model) if dynamic else ()
+    if asked is None:
+        return (1, dims[1].dim_value, *sizes[0]) if len(sizes) == 1 else None
+    if sizes and tuple(asked[2:]) not in sizes:
+        fits = " or ".join(f"1,{dims[1].dim_value},{height},{width}" for height, width in sizes)
+        raise ModelError(
+            f"{path}: the size {'x'.join(map(str, asked[2:]))} does not fit the network's fixed Reshapes",
+            hint=f"It was exported for one size: {fits}.",
+        )
+    return asked
+
+
 def _refuse_operators(model: onnx.ModelProto, path: Path) -> None:
     for node in model.graph.node:
         if node.op_type in _CONTROL_FLOW:
@@ -95,7 +123,7 @@ def _refuse_operators(model: onnx.ModelProto, path: Path) -> None:
                 f"{path}: node {node.name!r} is control flow ({node.op_type})",
                 hint="NPU compilers need a static graph: export without loops and branches.",
             )
-        if node.op_type in _QUANTIZED:
+        if node.op_type in QUANTIZED:
             raise ModelError(
                 f"{path}: node {node.name!r} ({node.op_type}) says that the model is quantized already",
                 hint="Search the float model that it came from.",

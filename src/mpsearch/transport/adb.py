@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class AdbTransport:
     adb: str = "adb"
     server_port: int = 0
     _chosen: str = field(default="", init=False, repr=False)
+    _choosing: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -108,11 +110,11 @@ class AdbTransport:
             self._adb("shell", f"kill -9 {number}", timeout_s=10.0)
 
     def _adb(self, *words: str, timeout_s: float, seen: list[str] | None = None) -> process.Finished:
-        if not self._chosen:
-            self._chosen = self._choose()
+        with self._choosing:  # a lease is renewed from another thread
+            chosen = self._chosen = self._chosen or self._choose()
         try:
             return process.run(
-                [*self._client(), "-s", self._chosen, *words],
+                [*self._client(), "-s", chosen, *words],
                 timeout_s=timeout_s,
                 on_error=seen.append if seen is not None else None,
             )

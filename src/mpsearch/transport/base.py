@@ -6,6 +6,7 @@ The contract, for every implementation and stand-in:
 * a program's exit code and both streams come back; a connection that breaks on the way is a ``TransientError`` and
   never looks like a program that ended;
 * a broken connection is made anew by the next call; if that fails it is a ``SetupError``;
+* several threads may use one transport at a time;
 * any text is a legal file name or argument, newlines included, NUL excluded.
 """
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ class SshTransport:
     password: Callable[[SshAddress], str | None] = field(default=ask_password, repr=False)
     _client: paramiko.SSHClient | None = field(default=None, init=False, repr=False)
     _worked: str | None = field(default=None, init=False, repr=False)
+    _connecting: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -106,9 +108,9 @@ class SshTransport:
         local.write_bytes(out)
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def _line(self, line: str) -> str:
         return self.run(["sh", "-c", line]).stdout
@@ -178,11 +180,13 @@ class SshTransport:
                 self.close()
 
     def _connected(self) -> paramiko.SSHClient:
-        if self._client is not None and (link := self._client.get_transport()) is not None and link.is_active():
-            return self._client
-        self.close()
-        self._client = self._connect()
-        return self._client
+        with self._connecting:  # a lease is renewed from another thread, over the same connection
+            client = self._client
+            if client is not None and (link := client.get_transport()) is not None and link.is_active():
+                return client
+            self.close()
+            self._client = client = self._connect()
+            return client
 
     def _connect(self) -> paramiko.SSHClient:
         try:

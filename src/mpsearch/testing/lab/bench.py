@@ -70,14 +70,18 @@ class Lab:
         # Sockets have short paths; the state lives behind a short link to the folder.
         self._short = Path(tempfile.mkdtemp(prefix="mpsearch-lab-")) / "lab"
         self._short.symlink_to(self.folder)
-        for stale in ("npu.sock", "npu.part", "adbd.port"):
+        for stale in ("npu.sock", "npu.part", "convert.sock", "convert.part", "adbd.port"):
             (self.folder / stale).unlink(missing_ok=True)
-        self._program("synap_convert", "-m", "mpsearch.testing.lab.convert")
+        self._program("synap_convert", "-S", "-E", str(_HERE / "caller.py"))
+        self._cat()
         self._program("synap_cli", "-S", "-E", str(_HERE / "cli.py"))
         self._program("synap_cli_od", "-S", "-E", str(_HERE / "od.py"))
         self.has_python(False)
-        self._start([sys.executable, "-m", "mpsearch.testing.lab.npu", str(self._short)])
+        one = {VARIABLE: str(self._short), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads and forks
+        for module in ("npu", "workshop"):
+            self._start([sys.executable, "-m", f"mpsearch.testing.lab.{module}", str(self._short)], env=one)
         self._until(lambda: (self.folder / "npu.sock").exists(), "the lab's NPU")
+        self._until(lambda: (self.folder / "convert.sock").exists(), "the lab's converters")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,6 +103,27 @@ class Lab:
         line = shlex.join([sys.executable, *words])
         path.write_text(f'#!/bin/sh\nexport {VARIABLE}={shlex.quote(str(self._short))}\nexec {line} "$@"\n')
         path.chmod(0o755)
+
+    def _cat(self) -> None:
+        """The device's ``cat``: the real one, but for copies that shall fail and temperatures that it shall have."""
+        state, cat = shlex.quote(str(self._short)), shlex.quote(shutil.which("cat") or "/bin/cat")
+        faulty = shlex.join([sys.executable, "-S", "-E", str(_HERE / "pipe.py")])
+        faults = f"{state}/faults.json"
+        path = self.bin / "cat"
+        path.write_text(
+            "#!/bin/sh\n"
+            f'case "$1" in /sys/class/thermal/*) [ -e {state}/heat ] && exec {cat} {state}/heat ;; esac\n'
+            f"[ $# = 0 ] && grep -qE '(cut-push|disk-full)\": -?[1-9]' {faults} 2>/dev/null && exec {faulty}\n"
+            f'exec {cat} "$@"\n'
+        )
+        path.chmod(0o755)
+
+    def has_temperature(self, celsius: float | None) -> None:
+        """Give the device a sensor that says so, or none of the lab's."""
+        path = self.folder / "heat"
+        path.unlink(missing_ok=True)
+        if celsius is not None:
+            path.write_text(f"{round(celsius * 1000)}\n")
 
     def has_python(self, bindings: bool) -> None:
         """Give the device a ``python3`` with SyNAP's bindings, or one that has none."""

@@ -28,6 +28,7 @@ from mpsearch.graph.read import read
 from mpsearch.images import PhotoSet, Preprocess
 from mpsearch.quant.simulator import Simulator
 from mpsearch.testing.lab import listing, metafile
+from mpsearch.testing.lab import opaque as opaques
 from mpsearch.testing.lab.engine import EngineLayer, layers
 from mpsearch.testing.lab.faults import Faults
 from mpsearch.testing.lab.metafile import Crash, Meta, Refused
@@ -103,11 +104,16 @@ def _convert(options: argparse.Namespace, out: Path, faults: Faults, say: Any) -
     if path is not None and not path.is_file():
         raise Refused(f"model metafile not found: {path}")
     meta = metafile.read(path) if path else Meta({}, Path())
+    meta.delegate(target)
     try:
         (out / "build").mkdir(parents=True, exist_ok=True)
     except OSError:
         raise Refused(f"failed to create working directory: {out}") from None
     say("Converting...")
+    if (opaque := opaques.describe(model)) is not None:
+        opaques.write(opaque, target, out)
+        shutil.rmtree(out / "build")
+        return
     built = _quantize(meta, model, faults, say)
     say("Compiling...")
     with _build_folder(faults):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from mpsearch.quant.schemes import QParams
+from mpsearch.quant.qparams import QParams
 from mpsearch.testing.lab.engine import EngineLayer
 
 VERSION = "3.2.0"

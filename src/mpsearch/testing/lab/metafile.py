@@ -28,6 +28,7 @@ _PREPROCESS = set("type size crop".split())
 _TYPES = {"uint8", "int8", "int16", "byte", "uint16", "int32", "uint32", "float32"}
 _ALGORITHMS = ["standard", "moving_average", "kl_divergence", "auto"]
 _FORMATS = set("yuv444 yuv420 nv12 nv21 gray rgb bgra rgb888p rgb888p3 float32".split())
+_WITHOUT_NPU = {"SL1620": ("cpu", "gpu"), "DVF120": ("cpu", "gpu"), "GENERIC": ("cpu",)}
 SCHEMES = {
     "asymmetric_affine": ("uint8", "int8"),
     "symmetric_affine": ("int8",),
@@ -67,6 +68,24 @@ class Meta:
     def datasets(self) -> list[str]:
         found = self.quantization.get("dataset") or []
         return [found] if isinstance(found, str) else list(found)
+
+    @property
+    def delegates(self) -> list[str]:
+        """First words; none where the target decides."""
+        found = self.top.get("delegate") or "default"
+        return [str(name).split(" ")[0] for name in (found.values() if isinstance(found, dict) else [found])]
+
+    def delegate(self, target: str) -> str:
+        """Which engine runs the model.
+
+        Raises:
+            Refused: one that the target has not.
+        """
+        there = _WITHOUT_NPU.get(target, ("npu", "gpu", "cpu"))
+        for name in self.delegates:
+            if name != "default" and name not in there:
+                raise Refused(f"Delegate '{name}' not supported for target SoC: {target}")
+        return there[0] if self.delegates[0] == "default" else self.delegates[0]
 
     def types(self) -> tuple[str, str, dict[str, str]]:
         """Base type, type of ``'*'``, other entries in order.
@@ -112,6 +131,9 @@ def read(path: Path) -> Meta:
         _fields(entry, _OUTPUT)
     if "quantization" in meta.top:
         _quantization(meta)
+    for name in meta.delegates:
+        if name not in ("default", "npu", "gpu", "cpu"):
+            raise Refused(f"Invalid delegate type: {name}")
     return meta
 
 

@@ -33,9 +33,13 @@ from mpsearch.scoring import decoders
 from mpsearch.scoring.faces import detect
 from mpsearch.testing.lab.faults import Faults
 
-_BYTES = {"uint8": 1, "i8": 1, "int8": 1, "i16": 2, "float16": 2, "float32": 4}
+_BYTES = {"uint8": 1, "i8": 1, "int8": 1, "i16": 2, "float16": 2, "float32": 4, "int32": 4}
+_MADE = ("random", "zero", "value")
+"""Inputs that are no files."""
 _NOISE = 0.01
 _WARM_UP = 1.4
+_SLOWER = {"npu": 1.0, "gpu": 20.0, "cpu": 10.0}
+"""Delegate -> how much slower, to be seen; no measurement."""
 
 
 class Refusal(Exception):
@@ -75,14 +79,20 @@ class Loaded:
 
 
 @lru_cache(maxsize=8)
-def _load(digest: str, path: str, folder: Path) -> Loaded:
+def _open(digest: str, path: str) -> tuple[dict[str, Any], bytes, dict[str, Any]]:
+    """A compiled model's description, the network in it, and its inputs and outputs."""
     try:
         with zipfile.ZipFile(path) as file:
             binary, names = file.read("0/model.nb"), json.loads(file.read("0/model.json"))
     except (OSError, KeyError, zipfile.BadZipFile):
         raise Refusal(f"Failed to load model file: {path}") from None
     head, _, model = binary.partition(b"\n")
-    about = json.loads(head)
+    return json.loads(head), model, names
+
+
+@lru_cache(maxsize=8)
+def _load(digest: str, path: str, folder: Path) -> Loaded:
+    about, model, names = _open(digest, path)
     onnx_file = folder / "npu" / f"{hashlib.sha256(model).hexdigest()[:24]}.onnx"
     if not onnx_file.is_file():
         onnx_file.parent.mkdir(exist_ok=True)
@@ -96,7 +106,7 @@ def _load(digest: str, path: str, folder: Path) -> Loaded:
     simulator = _simulator(graph, photos, folder / "cache")
     latency = SimulatedBoard(profile.load(about["target"]), graph).time(artifact).median_ms
     return Loaded(
-        graph, artifact, simulator, names["inputs"], names["outputs"], latency,
+        graph, artifact, simulator, names["inputs"], names["outputs"], latency * _SLOWER[about["delegate"]],
         tuple(about["means"]), about["scale"], about["order"],
     )  # fmt: skip
 
@@ -133,7 +143,12 @@ class Npu:
         if not os.path.isfile(path):
             return {"error": f"Error: can't find model file: {path}"}
         try:
-            loaded = _load(hashlib.sha256(Path(path).read_bytes()).hexdigest(), path, self._folder)
+            digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            about, _, names = _open(digest, path)
+            if "opaque" in about:
+                times = self._times(about["opaque"]["latency_ms"], request["repeat"])
+                return {"inputs": _sized(names["inputs"]), "outputs": _sized(names["outputs"]), "times": times}
+            loaded = _load(digest, path, self._folder)
             return self._detect(loaded, request) if request.get("detect") else self._predict(loaded, request)
         except Refusal as error:
             return {"error": str(error)}
@@ -141,24 +156,20 @@ class Npu:
             return {"error": f"Prediction 0 failed: {error.message}"}
 
     def _predict(self, loaded: Loaded, request: Mapping[str, Any]) -> dict[str, Any]:
-        sizes = [int(np.prod(entry["shape"])) * _BYTES[entry["type"]] for entry in loaded.inputs]
-        outputs = [
-            {
-                "name": entry["name"],
-                "shape": entry["shape"],
-                "size": int(np.prod(entry["shape"])) * _BYTES[entry["type"]],
-            }
-            for entry in loaded.outputs
+        inputs, outputs = _sized(loaded.inputs), _sized(loaded.outputs)
+        sizes = [entry["size"] for entry in inputs]
+        given = [
+            name if name.partition(":")[0] in _MADE else os.path.join(request["cwd"], name)
+            for name in request["inputs"]
         ]
-        images = self._inputs(loaded, request["inputs"], sizes)
+        images = self._inputs(loaded, given, sizes)
         if request.get("dump"):
             done = loaded.infer(images)
             for index, entry in enumerate(loaded.outputs):
                 values = np.ascontiguousarray(done[entry["tensor"]][0], np.float32)
                 values.tofile(Path(request["cwd"]) / f"output_float_{index}.dat")
         times = self._times(loaded.latency_ms, request["repeat"])
-        answer: dict[str, Any] = {"outputs": outputs, "times": times}
-        answer["inputs"] = [{"name": e["name"], "size": s} for e, s in zip(loaded.inputs, sizes, strict=True)]
+        answer: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "times": times}
         if request.get("profiling"):
             answer["profile"] = _profile(loaded)
         return answer
@@ -198,7 +209,7 @@ class Npu:
         shape = loaded.graph.tensors[loaded.graph.inputs[0]].shape
         if not given:
             raise Refusal("Error, input file not specified for network input")
-        if given[0] in ("random", "zero") or given[0].startswith("value:"):
+        if given[0].partition(":")[0] in _MADE:
             return np.zeros(shape, np.float32)
         if len(given) < len(sizes):
             raise Refusal("Error, input file not specified for network input")
@@ -219,8 +230,17 @@ class Npu:
         noise = 1 + np.abs(self._random.normal(0, _NOISE, repeat))
         if self._faults.take("throttling"):
             noise *= np.linspace(1.0, 1.6, repeat)
+        if self._faults.active("slow-npu"):
+            noise *= 1.5
         noise[0] *= _WARM_UP
         return [round(float(value), 3) for value in latency_ms * noise]
+
+
+def _sized(tensors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Name, shape and bytes of a model's inputs or outputs."""
+    return [
+        {"name": t["name"], "shape": t["shape"], "size": int(np.prod(t["shape"])) * _BYTES[t["type"]]} for t in tensors
+    ]
 
 
 def _profile(loaded: Loaded) -> str:

@@ -17,8 +17,9 @@ from mpsearch.candidate import Base, Candidate, DataType, Scheme
 from mpsearch.graph import onnxio
 from mpsearch.graph.model import ModelGraph
 from mpsearch.images import PhotoSet
+from mpsearch.quant.qparams import QParams
 from mpsearch.quant.ranges import share
-from mpsearch.quant.schemes import QParams, activation_params
+from mpsearch.quant.schemes import activation_params
 from mpsearch.quant.simulator import Simulator
 from mpsearch.testing.lab import listing
 from mpsearch.testing.lab.engine import EngineLayer
@@ -51,7 +52,7 @@ def write(built: Built, meta: Meta, target: str, out: Path, options: argparse.Na
     inputs, ends = _tensors(built, meta, outputs)
     if faults.take("swapped-outputs"):
         ends = ends[::-1]
-    (out / "model_info.txt").write_text(listing.model_info(inputs, ends))
+    (out / "model_info.txt").write_text(listing.model_info(inputs, ends, meta.delegate(target)))
     if built.simulator is not None:
         moved = {} if faults.take("wrong-types") else built.moved
         if moved != built.moved:
@@ -163,6 +164,7 @@ def _bundle(built: Built, meta: Meta, target: str, path: Path, ends: list[dict[s
         "photos": [built.photos.digest, len(built.photos)] if built.photos else None,
         "shape": shape_of(meta) if built.graph.reshaped else None,
         "target": target,
+        "delegate": meta.delegate(target),
         **_input(meta),
     }
     names = {

@@ -22,6 +22,7 @@ from mpsearch.study.ledger import Ledger
 from mpsearch.study.run import StudyRun
 from mpsearch.study.summary import Summary
 from mpsearch.testing.lab.bench import Lab
+from mpsearch.testing.lab.snpe.bench import SnpeLab
 from mpsearch.workbench import open_workbench
 
 _POLL_S = 0.1
@@ -74,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("--via", choices=("ssh", "adb", "local"), default="ssh")
+    parser.add_argument("--tools", choices=("synap", "snpe"), default="synap")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--kill-after", type=int, default=7)
     parser.add_argument("--folder", type=Path, default=Path("mpsearch-lab"))
@@ -86,7 +88,7 @@ def main() -> None:
         print(f"{len(ledger.trials)} trials")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with Lab(folder) as lab:
+    with (SnpeLab if options.tools == "snpe" else Lab)(folder) as lab:
         board = lab.board_file(options.via)
         argv = [sys.executable, "-m", "mpsearch.testing.lab.show", str(options.study), "--via", options.via]
         argv += ["--trials", str(options.trials), "--folder", str(folder), "--board", str(board)]

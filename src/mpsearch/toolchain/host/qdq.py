@@ -21,8 +21,9 @@ from mpsearch.graph import onnxio
 from mpsearch.graph.model import ModelGraph, Role
 from mpsearch.quant import linear
 from mpsearch.quant.plan import LINEAR, Plan, Step, before_activation
+from mpsearch.quant.qparams import Linear, QParams, QWeights, quantize, quantize_bias
 from mpsearch.quant.ranges import Range
-from mpsearch.quant.schemes import QParams, QWeights, activation_params, quantize, quantize_bias, quantize_weights
+from mpsearch.quant.schemes import activation_params, quantize_weights
 
 INTEGER_ACTIVATIONS = frozenset(("Sigmoid", "LeakyRelu", "Mul", "Add"))
 """Activations, and parts of such, that onnxruntime has 8-bit kernels for: only between these a quantizer pays."""
@@ -107,14 +108,11 @@ class _Rewrite:
     def _inner(self, step: Step, nodes: Sequence[onnx.NodeProto]) -> dict[str, QParams | None]:
         """Quantizers inside a unit: behind its linear node, and between activations that have integer kernels."""
         unit = self.graph.unit[step.unit]
-        targets = dict(step.targets)
         pre = before_activation(self.graph, unit)
         found: dict[str, QParams | None] = {}
         behind = list(nodes)
         if pre is not None:
-            fused = targets.get(unit.outputs[0]) == step.inner and nodes[-1].op_type in ("Relu", "Clip")
-            if not fused:
-                found[pre] = step.inner
+            found.update(step.inner)
             behind = behind[[pre in node.output for node in nodes].index(True) + 1 :]
         elif nodes[0].op_type in LINEAR:
             behind = []
@@ -149,7 +147,7 @@ class _Rewrite:
             axis=weights.axis if many else None,
         )  # fmt: skip
 
-    def _bias(self, folded: linear.Linear, source: QParams | None, weights: QWeights) -> str:
+    def _bias(self, folded: Linear, source: QParams | None, weights: QWeights) -> str:
         assert folded.bias is not None
         name = f"{folded.name}/bias"
         scale = weights.scale

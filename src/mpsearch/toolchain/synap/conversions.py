@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -12,9 +11,10 @@ from pathlib import Path
 
 from mpsearch import process
 from mpsearch.errors import CandidateError, MpsearchError, SetupError, TransientError
+from mpsearch.toolchain.files import user
 from mpsearch.toolchain.synap import messages
 from mpsearch.toolchain.synap.command import Command
-from mpsearch.toolchain.synap.messages import Fault
+from mpsearch.toolchain.verdict import Fault, Verdict
 
 Say = Callable[[str], None]
 TIMEOUT_S = 1800.0
@@ -65,13 +65,30 @@ class Conversions:
                 self._once(done, metafile, arguments, last=True)
         return done, float((done / "seconds").read_text())
 
-    def _once(self, done: Path, metafile: str, arguments: list[str], *, last: bool = False) -> None:
+    def complaint(self, metafile: str, arguments: list[str]) -> str:
+        """What the toolkit says to a metafile that it must refuse; empty where it takes it. Nothing is kept.
+
+        Raises:
+            SetupError, TransientError: the toolkit cannot be used.
+        """
+        work, argv = self._prepare(metafile, arguments)
+        try:
+            ran = process.run(argv, cwd=work, timeout_s=self.timeout_s, on_line=self._on_line)
+        finally:
+            shutil.rmtree(work)
+        return f"{ran.stderr}\n{ran.stdout}" if ran.code else ""
+
+    def _prepare(self, metafile: str, arguments: list[str]) -> tuple[Path, tuple[str, ...]]:
+        """A start folder with the metafile, and the command line."""
         base = self.folder / "work"
         base.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix="convert-", dir=base))
         (work / "metafile.yaml").write_text(metafile)
+        return work, self.command.convert(arguments, cwd=work, mount=self.folder, user=user())
+
+    def _once(self, done: Path, metafile: str, arguments: list[str], *, last: bool = False) -> None:
+        work, argv = self._prepare(metafile, arguments)
         log = work / "convert.log"
-        argv = self.command.convert(arguments, cwd=work, mount=self.folder, user=_user())
         out = work / "out"
         try:
             ran = process.run(argv, cwd=work, timeout_s=self.timeout_s, log=log, on_line=self._on_line)
@@ -108,7 +125,7 @@ class _Unsure(MpsearchError):
     """Failed in a way that was seen to pass when repeated."""
 
 
-def _fail(verdict: messages.Verdict, log: Path, *, last: bool) -> None:
+def _fail(verdict: Verdict, log: Path, *, last: bool) -> None:
     message = f"synap convert: {verdict.said}"
     hint = f"{verdict.hint} Log: {log}".strip()
     if verdict.fault is Fault.SETUP:
@@ -126,7 +143,7 @@ def ask_version(command: Command, folder: Path) -> str:
     Raises:
         SetupError: not installed, or it does not answer with a version.
     """
-    argv = command.version(mount=folder.absolute(), user=_user())
+    argv = command.version(mount=folder.absolute(), user=user())
     try:
         ran = process.run(argv, timeout_s=300)
     except process.ProgramMissing as error:
@@ -142,21 +159,3 @@ def ask_version(command: Command, folder: Path) -> str:
         said = "; ".join(f"{ran.stdout}\n{ran.stderr}".strip().splitlines()[-2:])
         raise SetupError(f"SyNAP toolkit: {' '.join(argv)} ended with {ran.code}: {said}", hint="Try it by hand.")
     return found[0]
-
-
-def _user() -> str:
-    return f"{os.getuid()}:{os.getgid()}"
-
-
-def made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def publish(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all, also when several processes do."""
-    handle, name = tempfile.mkstemp(dir=made(path.parent), suffix=path.suffix)
-    os.close(handle)
-    write(Path(name))
-    os.chmod(name, 0o644)
-    os.replace(name, path)

@@ -26,12 +26,15 @@ from mpsearch.evaluate import Artifact
 from mpsearch.graph import onnxio
 from mpsearch.graph.model import ModelGraph
 from mpsearch.images import PhotoSet
-from mpsearch.toolchain.synap import modelinfo, realised
+from mpsearch.toolchain.files import made, publish
+from mpsearch.toolchain.synap import baseline, modelinfo, realised
 from mpsearch.toolchain.synap.command import Command
-from mpsearch.toolchain.synap.conversions import TIMEOUT_S, Conversions, Say, made, publish
-from mpsearch.toolchain.synap.layers import read_map
-from mpsearch.toolchain.synap.metafile import MetafileIO, Rendered, render
+from mpsearch.toolchain.synap.conversions import TIMEOUT_S, Conversions, Say
+from mpsearch.toolchain.synap.layers import LayerMap, read_ids, read_map
+from mpsearch.toolchain.synap.metafile import MetafileIO, Rendered, delegate_of, render
 from mpsearch.toolchain.synap.modelinfo import ModelInfo
+
+_NO_ID = "mpsearch-no-such-layer"
 
 
 class BuiltDifferently(CandidateError):
@@ -76,7 +79,7 @@ class SynapToolchain:
     profiling: bool = False
     progress: Say = field(default=lambda text: None, repr=False)
     _conversions: Conversions = field(init=False, repr=False)
-    _ids: dict[str, Mapping[str, str]] = field(default_factory=dict, init=False, repr=False)
+    _maps: dict[str, LayerMap] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.cache = self.cache.absolute()
@@ -106,7 +109,11 @@ class SynapToolchain:
         folder, seconds = self._built(rendered)
         info = modelinfo.parse((folder / "model_info.txt").read_text(errors="replace"), str(folder / "model_info.txt"))
         tensors = [t for several in self.graph.delivered(candidate).values() for t in several]
-        if reasons := modelinfo.misdelivered(info, self.graph, tensors):
+        reasons = [*modelinfo.misdelivered(info, self.graph, tensors)]
+        asked = delegate_of(candidate, self.io)
+        if isinstance(asked, str) and info.delegate and asked.partition(" ")[0] not in ("", "default", info.delegate):
+            reasons.append(f"built for the {info.delegate}, asked for the {asked}")
+        if reasons:
             raise BuiltDifferently(f"{'; '.join(reasons)} ({folder})", stage="build")
         types, left = self._types(folder, rendered, candidate)
         return SynapArtifact(
@@ -122,46 +129,56 @@ class SynapToolchain:
 
     def render(self, candidate: Candidate) -> Rendered:
         """The metafile that :meth:`build` uses; layer ids come from a probe conversion where types are mixed."""
-        ids = self.layer_ids(candidate) if candidate.overrides else None
+        found = self.layers(candidate) if candidate.overrides else None
         return render(
             self.graph,
             candidate,
             replace(self.io, dataset=(f"../../{self._dataset().name}/*.png",)),
             target=self.target,
             model_path=str(self._model()),
-            layer_ids=ids,
+            layer_ids=found.ids if found else None,
+            doubtful=found.doubtful() if found else None,
             out_dir="out",
         )
 
-    def layer_ids(self, candidate: Candidate) -> Mapping[str, str]:
+    def layers(self, candidate: Candidate) -> LayerMap:
         """Node or output unit -> layer id, from a uniform conversion with the candidate's outputs.
 
         Ids count from the outputs, so each choice of outputs has its own; the conversion is cached like any other.
+
+        Raises:
+            SetupError: the toolkit's listings have none of the network's layers.
         """
         probe = Candidate("uint8", cuts=candidate.cuts, dropped=candidate.dropped)
-        if probe.digest not in self._ids:
+        if probe.digest not in self._maps:
             folder, _ = self._built(self.render(probe))
-            text = (folder / "quantization_info.yaml").read_text(errors="replace")
-            self._ids[probe.digest] = read_map(text, self.graph, probe).ids
-        return self._ids[probe.digest]
+            found = read_map(self._listing(folder, probe), self.graph, probe)
+            if not found.ids:
+                raise SetupError(
+                    f"{folder}: none of the network's {len(self.graph.nodes)} layers is in the toolkit's listings",
+                    hint="Another toolkit version? Please report quantization_info.yaml with the toolkit's version.",
+                )
+            self._maps[probe.digest] = found
+        return self._maps[probe.digest]
 
     def convert_baseline(self, model: Path) -> Path:
         """Convert a model that is quantized already (``.tflite``, ``.onnx``) as it is; returns its ``model.synap``.
 
         Raises:
-            SetupError: the toolkit refuses the file.
+            ConfigError, SetupError, TransientError: see :func:`mpsearch.toolchain.synap.baseline.convert`.
         """
-        key = canonical.digest(["baseline", canonical.file_digest(model), self.target, self.version])
-        target = self.cache / "models" / f"{key[:32]}{model.suffix}"
-        if not target.is_file():
-            publish(target, lambda part: shutil.copyfile(model, part))
-        try:
-            folder, _ = self._conversions.convert(
-                key, "", ["--model", str(target), "--target", self.target, "--out-dir", "out"]
-            )
-        except CandidateError as error:
-            raise SetupError(f"{model}: {error.message}", hint=error.hint) from error
-        return folder / "model.synap"
+        return baseline.convert(self._conversions, model, self.target).model
+
+    def _listing(self, folder: Path, probe: Candidate) -> str:
+        """A text with the engine's ids: a listing of the probe, else what the toolkit says to an id that is none."""
+        for name in ("quantization_info.yaml", "quantization_entropy.txt"):
+            if (folder / name).is_file() and read_ids(text := (folder / name).read_text(errors="replace")):
+                return text
+        rendered = self.render(probe)
+        wrong = rendered.text.replace(
+            "data_type: uint8", f"data_type:\n    '*': uint8\n    '@{_NO_ID}': int16"
+        )  # fmt: skip
+        return self._conversions.complaint(wrong, list(rendered.argv[2:]))
 
     def _types(
         self, folder: Path, rendered: Rendered, candidate: Candidate

@@ -1,4 +1,5 @@
-"""Layer ids from what a probe conversion leaves: ``quantization_info.yaml`` or ``quantization_entropy.txt``.
+"""Layer ids from what a probe conversion leaves: ``quantization_info.yaml``, ``quantization_entropy.txt``, or the list
+that the toolkit prints for an id that it does not know.
 
 SyNAP's ids are the OpTypes and names of the nodes that became the layer, joined, and a number:
 ``Conv_Conv_0_212``, ``Sigmoid_Sigmoid_15_180_Mul_Mul_16_167`` (a number behind each), ``attach_Conv_Conv_212/out0_3``.
@@ -17,7 +18,11 @@ from mpsearch.candidate import Candidate
 from mpsearch.graph.model import ModelGraph, Node, output_unit
 
 _ID = re.compile(r"@(?P<id>.+?):(?:out\d+|weight|bias)(?=\W|$)")
-_INSERTED = re.compile(r"_acuity_mark_perm(_\d+)?$")
+_LISTED = re.compile(r"Layer ID '.*?' not in: \[(?P<ids>[^\n]*)\]")
+_INSERTED = re.compile(
+    r"_acuity_mark_perm(_\d+)?$"
+    r"|_(?:pre|next)_\w+_to_\w+_\d+$|_dtype_convert_.+_\d+$"  # where types meet, after a second pass
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,19 @@ class LayerMap:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
 
+    def doubtful(self) -> dict[str, str]:
+        """Node or output unit -> why no entry may name it."""
+        several = {
+            name: f"the engine has several layers of it: {', '.join(ids)}" for name, ids in self.ambiguous.items()
+        }
+        return {**several, **dict.fromkeys(self.missing, "the engine has no layer of it")}
+
 
 def read_ids(text: str) -> tuple[str, ...]:
-    """All layer ids in a quantization table or an entropy listing, in order, without ``@`` and tensor."""
+    """All layer ids in a quantization table, an entropy listing or a complaint about an unknown id, in order, without
+    ``@`` and tensor."""
+    if (listed := _LISTED.search(text)) is not None:
+        return tuple(dict.fromkeys(re.findall(r"'([^']+)'", listed["ids"])))
     return tuple(dict.fromkeys(match["id"] for line in text.splitlines() for match in _ID.finditer(line)))
 
 

@@ -7,30 +7,10 @@ output decides, so that a compiler's reason goes before its fatal last line.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import Enum
 
-
-class Fault(Enum):
-    """Who has to act."""
-
-    CANDIDATE = "the candidate: learn it, and go on with others"
-    SETUP = "the user: nothing can be built before it is mended"
-    TRANSIENT = "nobody: try again"
-    UNSURE = "the candidate, if a second try ends the same"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Attributes:
-    said: the line that decided.
-    hint: the next step.
-    """
-
-    fault: Fault
-    said: str
-    hint: str = ""
-
+from mpsearch.toolchain import verdict
+from mpsearch.toolchain.verdict import Fault as Fault
+from mpsearch.toolchain.verdict import Verdict as Verdict
 
 _ENTRIES: tuple[tuple[Fault, str, str], ...] = (
     # docker and the system
@@ -101,26 +81,15 @@ _ENTRIES: tuple[tuple[Fault, str, str], ...] = (
     (Fault.UNSURE, r"input_scale\[.*\] \* weight_scale\[.*\] != bias_scale.*", ""),
     (Fault.UNSURE, r"Fatal model (?:generation|compilation) error: \d+", ""),
 )
-_RULES = tuple((fault, re.compile(pattern, re.MULTILINE), hint) for fault, pattern, hint in _ENTRIES)
+_RULES = verdict.rules(_ENTRIES)
 _EXPECTED = re.compile(r"^Error: (.*)$", re.MULTILINE)
-_LONGEST = 300
-_KILLED = {137: "killed (out of memory?)", -9: "killed (out of memory?)", 139: "crashed", -11: "crashed"}
 
 
 def judge(code: int, stdout: str, stderr: str) -> Verdict:
     """Why a conversion that ended with ``code`` != 0 failed."""
     text = f"{stderr}\n{stdout}"
-    for fault, pattern, hint in _RULES:
-        if (found := pattern.search(text)) is not None:
-            return Verdict(fault, _short(found[0]), hint)
+    if (found := verdict.match(text, _RULES)) is not None:
+        return found
     if (expected := _EXPECTED.search(text)) is not None:
-        return Verdict(Fault.UNSURE, _short(expected[1]), "mpsearch does not know this message.")
-    if code in _KILLED:
-        return Verdict(Fault.TRANSIENT, f"the converter was {_KILLED[code]}", "Run fewer at a time.")
-    last = [line for line in text.splitlines() if line.strip()][-1:] or ["it said nothing"]
-    return Verdict(Fault.UNSURE, _short(f"exit code {code}: {last[0]}"), "")
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+        return Verdict(Fault.UNSURE, verdict.short(expected[1]), "mpsearch does not know this message.")
+    return verdict.unknown(code, text, "the converter")

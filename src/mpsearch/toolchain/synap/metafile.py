@@ -4,70 +4,23 @@ environment; the same arguments give the same bytes."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mpsearch.candidate import Algorithm, Candidate, DataType, Scheme
 from mpsearch.errors import CandidateError, ConfigError
 from mpsearch.graph.model import ModelGraph
 from mpsearch.toolchain.synap import rules
 from mpsearch.toolchain.synap.formats import adapt
+from mpsearch.toolchain.synap.io import MetafileIO, check
 from mpsearch.toolchain.synap.resolve import Unresolved, resolve
 from mpsearch.toolchain.synap.yamltext import Flow, Value, dump
 
 TARGETS = ("VS640", "VS680", "SL1640", "SL1680")
 """The chips with an NPU that the toolkit compiles for."""
 
-
-@dataclass(frozen=True, slots=True)
-class MetafileIO:
-    """What a metafile says besides the candidate.
-
-    Attributes:
-        means: one a channel, in the range of the pixels (0 to 255); empty leaves it out.
-        scale: what the difference from the mean is divided by; None leaves it out.
-        input_format: ``"rgb"`` or ``"bgr"`` with options; empty leaves it out. The toolkit reads ``bgr`` as: reverse
-            the channels of the calibration images.
-        dataset: globs of calibration images, relative to the metafile, one for each model input.
-        output_format: for the uncut model with all outputs, e.g. ``yolov5 landmarks=5 anchors=[...]``; empty: none.
-        input_name, input_shape: only together; needed for a model whose file has a dynamic shape.
-        dequantize: the NPU converts the outputs to float.
-        input_security: ``any``, ``secure`` or ``non-secure``; empty leaves it out.
-        output_security: ``secure-if-input-secure`` or ``any``; empty leaves it out.
-        data_layout: ``default`` or ``nchw``; empty leaves it out. ``nhwc`` is not for ONNX.
-        delegate: ``npu``, ``gpu`` or ``cpu`` and its options; empty is the target's own choice.
-        mode: ``standard`` or ``full`` (quantize every layer); empty leaves it out.
-        options: passed on to the quantizer, e.g. ``(("divergence_nbins", 2048),)``.
-        custom: anything of the user's own; the toolkit ignores it.
-    """
-
-    means: tuple[float, ...] = ()
-    scale: float | None = None
-    input_format: str = ""
-    dataset: tuple[str, ...] = ("qdataset/*.jpg",)
-    output_format: str = ""
-    input_name: str = ""
-    input_shape: tuple[int, ...] = ()
-    dequantize: bool = True
-    input_security: str = ""
-    output_security: str = ""
-    data_layout: str = ""
-    delegate: str = ""
-    mode: str = ""
-    options: tuple[tuple[str, str | bool | int | float], ...] = ()
-    custom: tuple[tuple[str, str | bool | int | float], ...] = ()
-
-
-CHOICES = {
-    "input_security": ("any", "secure", "non-secure"),
-    "output_security": ("any", "secure-if-input-secure"),
-    "data_layout": ("default", "nchw"),
-    "mode": ("standard", "full"),
-}
-"""Field of :class:`MetafileIO` -> what the toolkit takes for an ONNX model."""
-DELEGATES = ("default", "npu", "gpu", "cpu")
-OPTIONS = ("moving_average_weight", "divergence_nbins", "divergence_first_quantize_bits", "minimize_layer_error")
-"""Options that the quantizer takes besides those that the toolkit sets itself (acuitylite 6.33.0)."""
+__all__ = ["TARGETS", "MetafileIO", "Rendered", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +41,19 @@ class Rendered:
     unresolved: tuple[Unresolved, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """As :class:`mpsearch.pareto.export.Rendered` wants it, and so below."""
+        return {"metafile.yaml": self.text}
+
+    @property
+    def blobs(self) -> dict[str, Callable[[Path], object]]:
+        return {}
+
+    @property
+    def commands(self) -> tuple[tuple[str, ...], ...]:
+        return (self.argv,)
+
 
 def render(
     graph: ModelGraph,
@@ -97,6 +63,7 @@ def render(
     target: str,
     model_path: str,
     layer_ids: Mapping[str, str] | None = None,
+    doubtful: Mapping[str, str] | None = None,
     meta_path: str = "metafile.yaml",
     out_dir: str = "compiled",
 ) -> Rendered:
@@ -104,7 +71,8 @@ def render(
 
     Args:
         target: one of :data:`TARGETS`, in any case.
-        layer_ids: node name or output unit -> layer id, from :func:`mpsearch.toolchain.synap.layers.read_ids`.
+        layer_ids: node name or output unit -> layer id, from :func:`mpsearch.toolchain.synap.layers.read_map`.
+        doubtful: node name or output unit -> why no entry may name it, from the same map.
 
     Raises:
         CandidateError: the candidate is illegal (stage ``render``).
@@ -113,17 +81,19 @@ def render(
     if reasons := rules.illegal(graph, candidate):
         raise CandidateError("; ".join(reasons), stage="render")
     quantized = candidate.base_type is not DataType.FLOAT16
-    _check(io, quantized=quantized)
-    resolved = resolve(graph, candidate, layer_ids=layer_ids)
+    check(io, quantized=quantized, outputs=graph.outputs)
+    resolved = resolve(graph, candidate, layer_ids=layer_ids, doubtful=doubtful)
     delivered = graph.delivered(candidate)
     notes = list(resolved.notes)
     format_, remarks = adapt(io.output_format, graph, delivered) if io.output_format else ("", ())
     notes += remarks
     document: dict[str, Value] = {}
+    if io.optimize is not None:
+        document["optimize"] = io.optimize
     if io.data_layout:
         document["data_layout"] = io.data_layout
-    if io.delegate:
-        document["delegate"] = io.delegate
+    if delegate := delegate_of(candidate, io):
+        document["delegate"] = delegate if isinstance(delegate, str) else dict(delegate)
     if inputs := _input(graph, candidate, io):
         document["inputs"] = [inputs]
     elif quantized:
@@ -140,33 +110,10 @@ def render(
     return Rendered(dump(document), tuple(argv), resolved.candidate, resolved.unresolved, tuple(notes))
 
 
-def _check(io: MetafileIO, *, quantized: bool) -> None:
-    for field, known in CHOICES.items():
-        value = getattr(io, field)
-        if value and value not in known:
-            raise ConfigError(f"metafile: {field} {value!r} is not one of {', '.join(known)}")
-    if io.delegate and io.delegate.split(" ")[0] not in DELEGATES:
-        raise ConfigError(f"metafile: delegate {io.delegate!r} is not one of {', '.join(DELEGATES)}")
-    for name, _ in io.options:
-        if name not in OPTIONS:
-            close = difflib.get_close_matches(name, OPTIONS, n=1)
-            raise ConfigError(
-                f"metafile: no quantizer option {name!r}" + (f"; nearest: {close[0]!r}" if close else ""),
-                hint=f"Options: {', '.join(OPTIONS)}",
-            )
-    if io.scale == 0:
-        raise ConfigError("metafile input: scale 0", hint="The toolkit divides by it: 255 for pixels of 0 to 1.")
-    if bool(io.input_name) != bool(io.input_shape):
-        raise ConfigError("metafile input: name and shape are only allowed together")
-    if not quantized:
-        return
-    if len(io.dataset) != 1:
-        raise ConfigError(
-            f"metafile: {len(io.dataset)} calibration datasets for one model input",
-            hint="Without a dataset the toolkit silently leaves the model in float.",
-        )
-    if " " in io.dataset[0]:
-        raise ConfigError(f"metafile: dataset {io.dataset[0]!r} has a space in it, which the toolkit refuses")
+def delegate_of(candidate: Candidate, io: MetafileIO) -> str | tuple[tuple[str, str], ...]:
+    """Where the model runs: the candidate's choice where it is not the NPU, else what the metafile says in any case."""
+    chosen = candidate.option("delegate")
+    return chosen if chosen != "npu" else io.delegate
 
 
 def _target(target: str) -> str:
@@ -198,20 +145,28 @@ def _input(graph: ModelGraph, candidate: Candidate, io: MetafileIO) -> dict[str,
         entry["security"] = io.input_security
     if candidate.preprocess != "cpu":
         kind, _, size = candidate.preprocess.partition(":")
-        entry["preprocess"] = {"type": kind, "size": Flow(int(side) for side in size.split("x"))}
+        preprocess: dict[str, Value] = {"type": kind, "size": Flow(int(side) for side in size.split("x"))}
+        if io.crop is not None:
+            preprocess["crop"] = Flow(io.crop) if isinstance(io.crop, tuple) else io.crop
+        entry["preprocess"] = preprocess
+    if io.input_custom:
+        entry["custom"] = dict(io.input_custom)
     return entry
 
 
 def _outputs(graph: ModelGraph, delivered: Mapping[str, tuple[str, ...]], io: MetafileIO, format_: str) -> list[Value]:
     named = dict(delivered) != {output: (output,) for output in graph.outputs}
     entries: list[Value] = []
-    for tensor in (tensor for tensors in delivered.values() for tensor in tensors):
+    for output, tensor in ((output, tensor) for output, tensors in delivered.items() for tensor in tensors):
+        own = io.of(output)
         entry: dict[str, Value] = {"name": tensor} if named else {}
-        entry["dequantize"] = io.dequantize
-        if format_ and not entries:
-            entry["format"] = format_
-        if io.output_security:
-            entry["security"] = io.output_security
+        entry["dequantize"] = io.dequantize if own.dequantize is None else own.dequantize
+        if said := own.format or ("" if entries else format_):
+            entry["format"] = said
+        if security := own.security or io.output_security:
+            entry["security"] = security
+        if own.custom:
+            entry["custom"] = dict(own.custom)
         entries.append(entry)
     return entries
 

@@ -15,6 +15,7 @@ from mpsearch.graph.model import ModelGraph
 
 _SECTION = re.compile(r"^Detailed input/output information for subgraph_\d+:\s*$", re.MULTILINE)
 _END = re.compile(r"^={20,}\s*$", re.MULTILINE)
+_DELEGATE = re.compile(r"^delegate: (\w+)", re.MULTILINE)
 _VERSION = re.compile(r"SyNAP toolkit (\S+)")
 BYTES = {"uint8": 1, "u8": 1, "int8": 1, "i8": 1, "int16": 2, "i16": 2, "float16": 2, "f16": 2, "bfloat16": 2}
 BYTES |= {"float32": 4, "f32": 4, "int32": 4, "i32": 4}
@@ -56,11 +57,17 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Inputs and outputs, in the device's order."""
+    """Inputs and outputs, in the device's order.
+
+    Attributes:
+        toolkit: its version.
+        delegate: ``npu``, ``gpu`` or ``cpu``; empty where the listing does not say, or the model has several parts.
+    """
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     toolkit: str = ""
+    delegate: str = ""
 
 
 def parse(text: str, source: str = "model_info.txt") -> ModelInfo:
@@ -79,6 +86,7 @@ def parse(text: str, source: str = "model_info.txt") -> ModelInfo:
             tuple(_tensor(entry) for entry in body["inputs"]),
             tuple(_tensor(entry) for entry in body["outputs"]),
             version[1] if (version := _VERSION.search(text)) else "",
+            delegates.pop() if len(delegates := set(_DELEGATE.findall(text))) == 1 else "",
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise _strange(source, f"{type(error).__name__}: {error}", text) from error

@@ -33,6 +33,7 @@ class Layer:
         key: the metafile entry that is sure to reach it; None when there is none.
         guess: an entry that should reach it, inferred from the toolkit's code and not seen at work.
         label: for messages.
+        doubt: why a probe conversion forbids to name it.
     """
 
     parents: tuple[int, ...]
@@ -40,6 +41,7 @@ class Layer:
     key: str | None = None
     guess: str | None = None
     label: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,17 @@ def nameable(name: str) -> bool:
     return name not in ("", "*", "INPUTS") and not name.startswith("@") and not name.endswith("...")
 
 
+def edge(tensor: str, reader: str) -> str:
+    """Key, among layer ids, of the layer that the importer put between a tensor and a node or output unit."""
+    return f"{tensor} -> {reader}"
+
+
 def build(
     graph: ModelGraph,
     candidate: Candidate,
     *,
     layer_ids: Mapping[str, str] | None = None,
+    doubtful: Mapping[str, str] | None = None,
     edges: bool = True,
 ) -> LayerNet:
     """Predict the layers.
@@ -94,18 +102,20 @@ def build(
     Args:
         candidate: only its cuts and dropped outputs matter.
         layer_ids: node name or output unit (``output_unit(tensor)`` where a cut has several tensors) -> layer id
-            of a probe conversion, for what names do not reach.
+            of a probe conversion, for what names do not reach. Inserted layers stand under :func:`edge`; they get the
+            type of what they carry.
+        doubtful: node name or output unit -> why the probe forbids to name it.
         edges: with a layer on every edge that the importer may have filled.
 
     Raises:
         ModelError: cuts or dropped outputs do not fit the graph.
     """
-    return _Builder(graph, layer_ids or {}, edges).build(candidate)
+    return _Builder(graph, layer_ids or {}, doubtful or {}, edges).build(candidate)
 
 
 class _Builder:
-    def __init__(self, graph: ModelGraph, ids: Mapping[str, str], edges: bool) -> None:
-        self._graph, self._ids, self._edges = graph, ids, edges
+    def __init__(self, graph: ModelGraph, ids: Mapping[str, str], doubtful: Mapping[str, str], edges: bool) -> None:
+        self._graph, self._ids, self._doubtful, self._edges = graph, ids, doubtful, edges
         self._layers: list[Layer] = [Layer((), label="the network's input")]
         self._of: dict[str, int] = {}  # node -> its layer
 
@@ -136,11 +146,14 @@ class _Builder:
     def _add_nodes(self, nodes: tuple[str, ...]) -> None:
         unit = self._graph.unit[self._graph.unit_of[nodes[0]]]
         first = self._graph.node[nodes[0]]
+        named = self._keeps_name(first, nodes, unit)
+        doubt = self._doubtful.get(nodes[0], "") if named else self._doubt(nodes)
         index = self._add(
             [tensor for name in nodes for tensor in self._graph.node[name].inputs],
             own=nodes,
             unit=unit.name,
-            key=nodes[0] if self._keeps_name(first, nodes, unit) else self._id(*nodes),
+            key=None if doubt else nodes[0] if named else self._id(*nodes),
+            doubt=doubt,
             label=" and ".join(f"{self._graph.node[name].op_type} {name}" for name in nodes),
         )
         self._of.update(dict.fromkeys(nodes, index))
@@ -166,15 +179,22 @@ class _Builder:
     def _add_output(self, output: str, tensor: str, *, alone: bool) -> None:
         graph, guess = self._graph, None
         node = graph.node[graph.producer[tensor]]
-        if self._layers[self._of[node.name]].key == node.name:
+        doubt = self._doubtful.get(output_unit(tensor), "")
+        if not doubt and self._layers[self._of[node.name]].key == node.name:
             guess = f"{node.op_type}_{node.name}/out{node.outputs.index(tensor)}"
         self._add(
             [tensor],
             unit=output_unit(output),
-            key=self._id(output_unit(tensor), *([output_unit(output)] if alone else [])),
+            key=None if doubt else self._id(output_unit(tensor), *([output_unit(output)] if alone else [])),
             guess=guess,
+            doubt=doubt,
             label=f"output layer of {tensor}",
         )
+
+    def _doubt(self, nodes: tuple[str, ...]) -> str:
+        """Of a layer that several nodes share: only where none of them has an id."""
+        doubts = [self._doubtful[name] for name in nodes if name in self._doubtful]
+        return doubts[0] if len(doubts) == len(nodes) else ""
 
     def _id(self, *names: str) -> str | None:
         found = {self._ids[name] for name in names if name in self._ids}
@@ -189,6 +209,7 @@ class _Builder:
         key: str | None,
         own: tuple[str, ...] = (),
         guess: str | None = None,
+        doubt: str = "",
     ) -> int:
         parents = []
         for tensor in dict.fromkeys(tensors):
@@ -197,8 +218,10 @@ class _Builder:
                 continue
             parent = 0 if producer is None else self._of[producer]
             if self._edges:
-                self._layers.append(Layer((parent,), label=f"a layer inserted before {label}"))
+                inserted = self._id(*(edge(tensor, reader) for reader in own or (output_unit(tensor),)))
+                carried = self._graph.unit_of[producer] if inserted and producer is not None else None
+                self._layers.append(Layer((parent,), carried, inserted, label=f"a layer inserted before {label}"))
                 parent = len(self._layers) - 1
             parents.append(parent)
-        self._layers.append(Layer(tuple(dict.fromkeys(parents)), unit, key, guess, label))
+        self._layers.append(Layer(tuple(dict.fromkeys(parents)), unit, key, guess, label, doubt))
         return len(self._layers) - 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mpsearch.graph.model import ModelGraph
+from mpsearch.toolchain.synap.io import CHOICES, OutputIO
 from mpsearch.toolchain.synap.yamlmap import Place
 
 _FIELDS = "name shape dequantize format security custom".split()
@@ -13,12 +15,19 @@ _FIELDS = "name shape dequantize format security custom".split()
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What ``outputs:`` says. ``format`` is the first entry's."""
+    """What ``outputs:`` says.
+
+    Attributes:
+        format: the first entry's.
+        dequantize: whether any entry says so.
+        own: what single outputs say otherwise or besides.
+    """
 
     cuts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     dropped: tuple[str, ...] = ()
     format: str = ""
     dequantize: bool = False
+    own: tuple[OutputIO, ...] = ()
 
 
 def read_outputs(place: Place | None, graph: ModelGraph) -> Outputs:
@@ -30,17 +39,46 @@ def read_outputs(place: Place | None, graph: ModelGraph) -> Outputs:
     if place is None or not entries:
         return Outputs()
     format_ = fields[0]["format"].text("format") if "format" in fields[0] else ""
-    dequantize = any(field["dequantize"].data is True for field in fields if "dequantize" in field)
+    said = [field["dequantize"].truth("dequantize") if "dequantize" in field else False for field in fields]
     names = [field["name"] for field in fields if "name" in field]
     if not names:
         if len(entries) > len(graph.outputs):
             raise place.error(f"{len(entries)} outputs for a model with {len(graph.outputs)}")
-        return Outputs(format=format_, dequantize=dequantize)
+        return Outputs((), (), format_, any(said), _own(entries, fields, said, graph.outputs))
     if len(names) < len(entries):
         missing = next(e for e, field in zip(entries, fields, strict=True) if "name" not in field)
         raise missing.error("an output without a name: all have one, or none")
     cuts, dropped = _assign(names, graph)
-    return Outputs(cuts, dropped, format_, dequantize)
+    cut = dict(cuts)
+    owners = [o for o in graph.outputs if o not in dropped for _ in cut.get(o, (o,))]
+    return Outputs(cuts, dropped, format_, any(said), _own(entries, fields, said, owners))
+
+
+def _own(
+    entries: list[Place], fields: list[Mapping[str, Place]], said: list[bool], owners: Sequence[str]
+) -> tuple[OutputIO, ...]:
+    """What each model output's entries say apart from the others.
+
+    Raises:
+        ConfigError: the tensors of one cut are to be treated differently.
+    """
+    found: dict[str, OutputIO] = {}
+    common = any(said)
+    for index, (entry, field, output) in enumerate(zip(entries, fields, owners, strict=False)):
+        security, custom = field.get("security"), field.get("custom")
+        own = OutputIO(
+            output,
+            None if said[index] == common else said[index],
+            field["format"].text("format") if "format" in field and index else "",
+            security.choice("security", CHOICES["output_security"]) if security else "",
+            custom.pairs("custom") if custom else (),
+        )
+        if found.setdefault(output, own) != own:
+            raise entry.error(
+                f"the tensors that stand for output {output!r} are treated differently",
+                "mpsearch has one set of dequantize, format, security and custom for an output.",
+            )
+    return tuple(own for own in found.values() if own != OutputIO(own.output))
 
 
 def _assign(names: list[Place], graph: ModelGraph) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], tuple[str, ...]]:

@@ -61,23 +61,32 @@ def layer_types(text: str, source: str = "quantization_info.yaml") -> dict[str, 
     return found
 
 
-def compare(text: str, graph: ModelGraph, asked: Candidate, *, source: str = "quantization_info.yaml") -> Realised:
+def compare(
+    text: str,
+    graph: ModelGraph,
+    asked: Candidate,
+    *,
+    source: str = "quantization_info.yaml",
+    layers: LayerMap | None = None,
+) -> Realised:
     """What was built against what was asked.
 
     Args:
         asked: what the metafile said, with the cuts and dropped outputs of the build.
+        layers: which layer is whose, where it is known from elsewhere than this table.
     """
     kinds = layer_types(text, source)
-    return _compare(kinds, read_map(text, graph, asked), graph, asked)
+    return _compare(kinds, layers or read_map(text, graph, asked), graph, asked)
 
 
 def _compare(kinds: Mapping[str, DataType], layers: LayerMap, graph: ModelGraph, asked: Candidate) -> Realised:
     wanted = graph.assign(asked)
     built: dict[str, set[DataType]] = {unit: set() for unit in wanted}
-    for name, lid in layers.ids.items():
+    several = {name: (lid,) for name, lid in layers.ids.items()} | dict(layers.ambiguous)
+    for name, lids in several.items():
         unit = graph.unit_of.get(name, _output_of(name, graph, asked))
-        if lid in kinds and unit in built:
-            built[unit].add(kinds[lid])
+        if unit in built:
+            built[unit].update(kinds[lid] for lid in lids if lid in kinds)
     types, differs, unmapped = dict(wanted), {}, []
     for unit, found in built.items():
         chooses = graph.unit[unit].role is not Role.TRANSPARENT

@@ -36,9 +36,15 @@ class Resolved:
     notes: tuple[str, ...]
 
 
-def resolve(graph: ModelGraph, candidate: Candidate, *, layer_ids: Mapping[str, str] | None = None) -> Resolved:
-    """Entries for a legal candidate."""
-    net = build(graph, candidate, layer_ids=layer_ids)
+def resolve(
+    graph: ModelGraph,
+    candidate: Candidate,
+    *,
+    layer_ids: Mapping[str, str] | None = None,
+    doubtful: Mapping[str, str] | None = None,
+) -> Resolved:
+    """Entries for a legal candidate; see :func:`mpsearch.toolchain.synap.net.build` for what a probe knows."""
+    net = build(graph, candidate, layer_ids=layer_ids, doubtful=doubtful)
     unresolved: dict[str, Unresolved] = {}
     while True:
         types = graph.assign(candidate)
@@ -74,9 +80,12 @@ def _in_the_way(net: LayerNet, wrong: int, candidate: Candidate) -> str:
 
 
 def _reason(net: LayerNet, unit: str) -> str:
-    labels = [layer.label for layer in net.layers if layer.unit == unit and layer.key is None]
+    nameless = [layer for layer in net.layers if layer.unit == unit and layer.key is None]
+    labels = [layer.label for layer in nameless]
     if not labels:
         return "its entry is needed to set other layers right"
+    if doubts := [f"{layer.label}: {layer.doubt}" for layer in nameless if layer.doubt]:
+        return f"{'; '.join(doubts)}; and no `name...` reaches it without moving others"
     return (
         f"the engine renames {', '.join(labels)}, and no `name...` reaches it without moving others; "
         "a layer map from a probe conversion would name it"

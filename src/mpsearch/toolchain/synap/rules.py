@@ -17,6 +17,10 @@ from mpsearch.graph.model import ModelGraph, Role
 PREPROCESSING = ("yuv444", "yuv420", "nv12", "nv21", "gray", "rgb", "bgra", "rgb888p", "rgb888p3")
 """Frame formats that the NPU can convert itself, as ``Candidate.preprocess`` ``"<format>:<width>x<height>"``."""
 
+TYPES = (DataType.UINT8, DataType.INT8, DataType.INT16, DataType.FLOAT16)
+"""What a ``data_type`` map may say."""
+OPTIONS = ("delegate",)
+"""Options of a candidate that a metafile can say."""
 _WEIGHTED = frozenset(("conv", "depthwise", "deconv", "gemm"))
 
 
@@ -36,8 +40,15 @@ def illegal(graph: ModelGraph, candidate: Candidate) -> tuple[str, ...]:
 
 def _base(candidate: Candidate) -> list[str]:
     kinds = {candidate.base_type, *(kind for _, kind in candidate.overrides)}
+    foreign = sorted(str(kind) for kind in kinds if kind not in TYPES)
+    if foreign:
+        return [f"SyNAP has no type {' and no '.join(foreign)}; it has {', '.join(TYPES)}"]
     narrow = sorted(str(kind) for kind in kinds if kind.bits == 8)
-    reasons = []
+    reasons = [
+        f"SyNAP has no option {name}; it has {', '.join(OPTIONS)}"
+        for name, _ in candidate.options
+        if name not in OPTIONS
+    ]
     if len(narrow) > 1:
         reasons.append(f"one map may have one 8-bit type, this has {' and '.join(narrow)}")
     if candidate.base_type is DataType.FLOAT16 and candidate.overrides:

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from mpsearch.candidate import DataType
 from mpsearch.toolchain.synap.net import LayerNet
 
-TYPES = tuple(str(kind) for kind in DataType)
-
 
 class MapError(Exception):
     """The toolkit would refuse the map, or die of it. ``key`` is the entry at fault."""

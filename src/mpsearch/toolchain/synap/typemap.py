@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from mpsearch.candidate import BASES, Algorithm, Candidate, DataType, Scheme
 from mpsearch.graph.model import ModelGraph, Role
 from mpsearch.toolchain.synap.net import LayerNet, build
+from mpsearch.toolchain.synap.rules import TYPES
 from mpsearch.toolchain.synap.semantics import MapError, base_and_ground, interpret
 from mpsearch.toolchain.synap.yamlmap import Place
 
@@ -69,10 +70,9 @@ class Quantization:
         return candidate
 
     def _type(self, place: Place) -> DataType:
-        try:
-            return DataType(str(place.data))
-        except ValueError:
-            raise place.error(f"unknown data_type {place.data!r}", f"Known: {', '.join(DataType)}") from None
+        if place.data not in TYPES:
+            raise place.error(f"unknown data_type {place.data!r}", f"Known: {', '.join(TYPES)}")
+        return DataType(str(place.data))
 
     def _base(self, base: DataType, ground: DataType) -> str:
         """The base's short name. An int16 ``'*'`` over an 8-bit first pass is an int16 base with 8-bit overrides,
@@ -108,8 +108,6 @@ class Quantization:
 
     def _remark_options(self) -> None:
         mode = self.fields.get("mode")
-        if mode is not None and mode.data not in ("standard", "full"):
-            raise mode.error(f"unknown mode {mode.data!r}", "Known: standard, full")
         if mode is not None and mode.data == "full":
             self.notes.append("`mode: full` is not simulated")
         if "options" in self.fields:

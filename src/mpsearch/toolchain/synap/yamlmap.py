@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import yaml
 
@@ -70,6 +71,44 @@ class Place:
         if isinstance(self.data, bool) or not isinstance(self.data, int | float) or not isfinite(self.data):
             raise self.error(f"{what} must be a finite number")
         return float(self.data)
+
+    def truth(self, what: str) -> bool:
+        """Raises:
+        ConfigError: not true or false.
+        """
+        if not isinstance(self.data, bool):
+            raise self.error(f"{what} must be true or false")
+        return self.data
+
+    def choice(self, what: str, known: Iterable[str]) -> str:
+        """Raises:
+        ConfigError: not one of ``known``.
+        """
+        names = list(known)
+        if self.data not in names:
+            close = difflib.get_close_matches(str(self.data), names, n=1)
+            nearest = f"Nearest: {close[0]!r}. " if close else ""
+            raise self.error(f"unknown {what} {self.data!r}", f"{nearest}Known: {', '.join(names)}")
+        return str(self.data)
+
+    def pairs(self, what: str) -> tuple[tuple[str, Any], ...]:
+        """A mapping of anything.
+
+        Raises:
+            ConfigError: no mapping.
+        """
+        if not isinstance(self.data, dict):
+            raise self.error(f"{what} must be a mapping")
+        return tuple(self.plain.items())
+
+    @property
+    def plain(self) -> Any:
+        """The value without its places."""
+        if isinstance(self.data, list):
+            return [item.plain for item in self.data]
+        if isinstance(self.data, dict):
+            return {key: item.plain for key, item in self.data.items()}
+        return self.data
 
     def numbers(self, what: str) -> tuple[float, ...]:
         """One number or a list of them."""
