@@ -13,7 +13,7 @@ EXTRAS = $(BIN)/python -c 'import sys, tomllib; \
 	extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
 	print("\n".join(line for name in sys.argv[1:] for line in extras[name]))'
 
-.PHONY: demo test lint bench-smoke clean
+.PHONY: demo test lint bench-smoke acuity-install acuity-test clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mpsearch demo-data $(DEMO_DATA)
@@ -37,6 +37,13 @@ bench-smoke: $(VENV)/dev.stamp
 		echo "--- $$script --smoke"; \
 		$(BIN)/python "$$script" --smoke; \
 	done
+
+# The vendor's engine needs a Python 3.10 and about 2 GB from PyPI; see docs/acuity.md.
+acuity-install: $(VENV)/dev.stamp
+	$(BIN)/mpsearch toolchain install acuity
+
+acuity-test: acuity-install
+	MPSEARCH_ACUITY_TEST=1 $(BIN)/python -m pytest tests/integration/test_acuity_real.py
 
 clean:
 	rm -rf $(VENV) $(DEMO_DATA) $(DEMO_OUT) studies/mpsearch-runs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
