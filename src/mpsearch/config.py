@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mpsearch.candidate import BASES, Candidate
 from mpsearch.errors import ConfigError
+from mpsearch.toolchain.synap.settings import MetafileConfig
 from mpsearch.validation import explain
 
 SAMPLERS = ("guided", "tpe", "nsga2", "random", "gp")
@@ -41,7 +42,11 @@ class Budget(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _from_number(cls, value: Any) -> Any:
-        return {"ms": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return {"ms": value}
+        if not isinstance(value, dict | Budget):
+            raise ValueError(f"must be milliseconds, such as 33, or {{times: 1.1, of: uint8}}, got {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -113,14 +118,6 @@ class CameraConfig(_Strict):
     overlaps: bool = True
 
 
-class MetafileConfig(_Strict):
-    """What the SyNAP metafile needs beyond the candidate."""
-
-    dataset: tuple[str, ...] = ("qdataset/*.jpg",)
-    format: str | None = None
-    dequantize: bool = True
-
-
 class Study(_Strict):
     """A study file. ``path`` is where it was read from."""
 
@@ -134,6 +131,7 @@ class Study(_Strict):
     data: DataConfig
     decoder: Mapping[str, Any]
     limits: Limits = Limits()
+    objective: Literal["landmarks", "boxes", "segmentation", "tensors"] | None = None
     face_sizes: tuple[float, float] | None = None
     sampler: str = "guided"
     trials: int = Field(default=100, ge=1)

@@ -91,7 +91,7 @@ def run(
                 hint="Raise the timeout if it was only slow.",
             ) from None
         finally:
-            _stop(process)
+            stop(process)
             for reader in readers:
                 reader.join()
     return Finished(words, code, readers[0].text, readers[1].text, time.monotonic() - start, log)
@@ -124,7 +124,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """Stop the program and its children: politely, because ``docker run`` only passes a polite signal on."""
     for number, wait_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, None)):
         try:

@@ -10,30 +10,36 @@ from pathlib import Path
 from typing import Any
 
 import mpsearch
-from mpsearch import canonical, quant
+from mpsearch import canonical, photographs, quant, vendor
 from mpsearch.board import profile as profiles
 from mpsearch.board import targets
 from mpsearch.board.camera import WithCamera
 from mpsearch.board.cost import estimate
 from mpsearch.board.measure import Plan
 from mpsearch.board.parameters import Profile, VeriSilicon
+from mpsearch.board.targets import Target
 from mpsearch.candidate import Candidate
 from mpsearch.config import Study
 from mpsearch.device import opening
 from mpsearch.device import spec as device
-from mpsearch.errors import ConfigError, DataError
+from mpsearch.errors import ConfigError
 from mpsearch.evaluate import Board, Evaluator
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.read import read
-from mpsearch.images import PhotoSet, Preprocess, find, overlap
+from mpsearch.images import PhotoSet
+from mpsearch.pareto.export import Rendered
 from mpsearch.scoring import decoders
-from mpsearch.scoring.landmarks import LandmarkScorer
+from mpsearch.scoring.scorer import TaskScorer
 from mpsearch.space.load import load as load_space
 from mpsearch.space.space import SearchSpace
+from mpsearch.space.yamlfile import nearest
+from mpsearch.toolchain.acuity import opening as acuity
 from mpsearch.toolchain.host.runtime import Runtime
-from mpsearch.toolchain.synap.metafile import MetafileIO, Rendered, render
+from mpsearch.toolchain.synap.metafile import MetafileIO
 
 Say = Callable[[str], None]
+TOOLCHAINS = ("simulator", "acuity")
+"""What may compute a simulated target's outputs: mpsearch's own simulator, or the vendor's engine."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Bench:
         """The part of a study's fingerprint that needs no photographs."""
         study = self.study
         fields = study.model_dump(mode="json", include={"input", "data", "decoder", "face_sizes", "camera"})
+        if study.objective is not None:
+            fields["objective"] = study.objective
         return {
             "model": self.graph.digest,
             "search space": self.space.digest,
@@ -73,20 +81,38 @@ class Bench:
     @property
     def io(self) -> MetafileIO:
         """What a metafile says besides the candidate."""
-        return _metafile_io(self.study)
+        return vendor.metafile_io(self.study)
 
-    def render(self, candidate: Candidate) -> Rendered:
-        """The metafile and the exact convert line.
+    def render(self, candidate: Candidate, *, compiled: Path | None = None) -> Rendered:
+        """What the target's toolchain is given for ``candidate``, and the exact command lines.
+
+        Args:
+            compiled: what :meth:`compiled` found.
 
         Raises:
-            ConfigError: the target takes no SyNAP metafile.
+            ConfigError: the target is not built by a vendor's toolchain.
         """
-        if not isinstance(self.profile, VeriSilicon):
-            raise ConfigError(
-                f"target {self.target}: it takes no SyNAP metafile, so there is nothing to export for it yet",
-                hint="mpsearch pareto --format json holds the candidates.",
-            )
-        return render(self.graph, candidate, self.io, target=self.profile.name, model_path=self.graph.path.name)
+        return vendor.render(
+            self.study, self.graph, candidate, self.profile, self.target, self.toolkit, compiled=compiled
+        )
+
+    def compiled(self, candidate: Candidate, *, cache: Path) -> Path | None:
+        """The DLC that a study on a board with SNPE left in its cache; None where there is none.
+
+        Raises:
+            SetupError: the tools that built it are gone.
+        """
+        if not device.is_spec(self.target) or (spec := device.load(Path(self.target))).runtime != "snpe":
+            return None
+        from mpsearch.device.snpe.opening import toolchain_of
+
+        calibration = photographs.photo_set(self.study, self.graph, "calibration")
+        return toolchain_of(spec, self.graph, calibration, cache=cache).known(candidate)
+
+    @property
+    def toolkit(self) -> device.ToolkitSpec:
+        """The vendor's tools, as the board's file describes them."""
+        return device.load(Path(self.target)).toolkit if device.is_spec(self.target) else device.ToolkitSpec()
 
 
 @dataclass(frozen=True)
@@ -96,16 +122,18 @@ class Workbench:
     Attributes:
         budget_ms: resolved, in any case.
         fingerprint: part -> digest or value of everything that decides results.
+        target: what builds, runs and times; :attr:`board` is its board, with the study's camera where it has one.
     """
 
     bench: Bench
     budget_ms: float
     calibration: PhotoSet
     evaluation: PhotoSet
-    scorer: LandmarkScorer
+    scorer: TaskScorer
     evaluator: Evaluator
     board: Board
     fingerprint: Mapping[str, Any]
+    target: Target
 
     @property
     def graph(self) -> ModelGraph:
@@ -140,6 +168,7 @@ def open_bench(
     if len(space.preprocess) > 1 and study.camera is None:
         say(f"note: {study.path.name}: no `camera:`, so preprocessing on the NPU cannot be weighed and is left out")
         space = replace(space, preprocess=("cpu",))
+    vendor.check(study, graph, space, profile)
     budget = budget_ms if budget_ms is not None else study.budget.ms
     if budget is None and profile is not None:
         uniform = Candidate(base=study.budget.of)
@@ -154,39 +183,51 @@ def open_workbench(
     cache: Path,
     target: str | None = None,
     budget_ms: float | None = None,
+    toolchain: str = "simulator",
     strict: bool = False,
     say: Say = lambda text: None,
+    progress: Say = lambda text: None,
 ) -> Workbench:
     """Everything: photographs, float reference, decoder, simulator, board.
 
     Args:
         cache: folder for what can be computed again.
+        toolchain: one of :data:`TOOLCHAINS`: what gives a simulated target's outputs.
         strict: calibration photographs among the evaluation photographs are an error, not a warning.
-        say: takes warnings and what is being done.
+        say: takes warnings and what is being done, ``progress`` what passes, such as ``Quantizing... 40%``.
 
     Raises:
         ConfigError, DataError, ModelError: with the file, the thing and the next step.
     """
+    check_toolchain(toolchain, target or study.target)
     bench = open_bench(study, target=target, budget_ms=budget_ms, say=say)
     graph = bench.graph
     for note in graph.notes:
         say(f"note: {graph.path.name}: {note}")
-    preprocess = _preprocess(study, graph)
-    calibration = PhotoSet(find(study.data_spec("calibration")), preprocess, limit=study.data.calibration_limit)
-    evaluation = PhotoSet(find(study.data_spec("evaluation")), preprocess, limit=study.data.evaluation_limit)
-    _check_disjoint(calibration, evaluation, strict=strict, say=say)
+    calibration = photographs.photo_set(study, graph, "calibration")
+    evaluation = photographs.photo_set(study, graph, "evaluation")
+    photographs.check_disjoint(calibration, evaluation, strict=strict, say=say)
     options = dict(study.decoder)
     decoder = decoders.create(options.pop("name"), graph, options)
-    scorer = LandmarkScorer(graph, decoder, evaluation, cache=cache, face_sizes=study.face_sizes)
-    say(f"float reference: {len(evaluation)} photographs")
+    scorer = TaskScorer(
+        graph, decoder, evaluation, objective=study.objective, cache=cache, face_sizes=study.face_sizes
+    )  # fmt: skip
+    say(f"float reference: {_photographs(evaluation)}")
     scorer.prepare()
     for cut in bench.space.cut_candidates():
         scorer.check_cut(cut)
-    say(f"calibration: {len(calibration)} photographs")
+    say(f"calibration: {_photographs(calibration)}")
     measuring = study.measuring.model_dump()
     threads, pin = measuring.pop("threads"), measuring.pop("pin")
     if device.is_spec(bench.target):
-        opened = opening.open(Path(bench.target), graph, calibration, evaluation, bench.io, cache=cache, say=say)
+        io = bench.io if isinstance(bench.profile, VeriSilicon) else None
+        opened = opening.open(
+            Path(bench.target), graph, calibration, evaluation, io, cache=cache, say=say, progress=progress
+        )  # fmt: skip
+    elif toolchain == "acuity":
+        opened = acuity.open(
+            bench.target, graph, calibration, evaluation, bench.io, cache=cache, say=say, progress=progress
+        )
     else:
         opened = targets.open(
             bench.target,
@@ -212,7 +253,21 @@ def open_workbench(
         "simulator": quant.VERSION,
     }
     evaluator = Evaluator(opened.toolchain, opened.executor, board, scorer, versions=versions())
-    return Workbench(bench, budget, calibration, evaluation, scorer, evaluator, board, fingerprint)
+    return Workbench(bench, budget, calibration, evaluation, scorer, evaluator, board, fingerprint, opened)
+
+
+def check_toolchain(name: str, target: str) -> None:
+    """Raises:
+    ConfigError: no such toolchain, or not for this target.
+    """
+    if name not in TOOLCHAINS:
+        raise ConfigError(
+            f"unknown toolchain {name!r}{nearest(name, TOOLCHAINS)}", hint=f"One of {', '.join(TOOLCHAINS)}"
+        )
+    if name != "simulator" and (targets.is_host(target) or device.is_spec(target)):
+        raise ConfigError(
+            f"--toolchain {name}: target {target} builds and runs for itself", hint="Name a simulated target: vs680."
+        )
 
 
 def _profile(target: str) -> Profile | None:
@@ -222,47 +277,10 @@ def _profile(target: str) -> Profile | None:
     return profiles.load(device.load(Path(target)).target if device.is_spec(target) else target)
 
 
+def _photographs(photos: PhotoSet) -> str:
+    return f"{len(photos)} photograph" + ("s" if len(photos) != 1 else "")
+
+
 def versions() -> dict[str, str]:
     """What takes part in a simulated measurement."""
     return {"mpsearch": mpsearch.__version__, **{name: version(name) for name in ("onnxruntime", "onnx", "numpy")}}
-
-
-def _preprocess(study: Study, graph: ModelGraph) -> Preprocess:
-    shape = graph.tensors[graph.inputs[0]].shape
-    if len(shape) != 4 or shape[1] != 3:
-        raise ConfigError(
-            f"{graph.path}: input {graph.inputs[0]!r} has shape {list(shape)}; photographs need [1, 3, height, width]",
-            hint="Export the model with an NCHW input of three channels.",
-        )
-    scale = study.input.scale
-    scales = scale if isinstance(scale, tuple) else (scale,) * 3
-    return Preprocess(shape[2], shape[3], study.input.means, scales, study.input.order)
-
-
-def _metafile_io(study: Study) -> MetafileIO:
-    scale = study.input.scale
-    if isinstance(scale, tuple) and len(set(scale)) > 1:
-        raise ConfigError(
-            f"{study.path}: input.scale: a SyNAP metafile has one scale for all channels, got {list(scale)}",
-            hint="Fold the channels' scales into the first convolution, or export with a single scale.",
-        )
-    return MetafileIO(
-        means=study.input.means,
-        scale=scale[0] if isinstance(scale, tuple) else scale,
-        input_format="bgr" if study.input.order == "bgr" else "",
-        dataset=study.metafile.dataset,
-        output_format=study.metafile.format or "",
-        dequantize=study.metafile.dequantize,
-    )
-
-
-def _check_disjoint(calibration: PhotoSet, evaluation: PhotoSet, *, strict: bool, say: Say) -> None:
-    common = overlap(calibration, evaluation)
-    if not common:
-        return
-    pairs = ", ".join(a if a == b else f"{a} = {b}" for a, b in common[:5]) + (" ..." if len(common) > 5 else "")
-    message = f"{len(common)} photograph(s) are in both the calibration and the evaluation set: {pairs}"
-    hint = "Scores on photographs that were calibrated on look better than they are: use disjoint sets."
-    if strict:
-        raise DataError(message, hint=hint)
-    say(f"warning: {message}\n  {hint}")

@@ -26,9 +26,9 @@ def test_a_study_runs_shows_a_front_and_exports_what_it_chose(folder: Path, run:
     assert "simulated" in ran.err
 
     front = rows(run("pareto", "--format", "json").out)
-    assert {"trial", "latency_ms", "landmark_mse_px2", "feasible", "candidate"} <= set(front[0])
+    assert {"trial", "latency_ms", "output_noise_ppm", "feasible", "candidate"} <= set(front[0])
     latencies = [row["latency_ms"] for row in front]
-    errors = [row["landmark_mse_px2"] for row in front]
+    errors = [row["output_noise_ppm"] for row in front]
     assert latencies == sorted(latencies)  # type: ignore[type-var]
     assert errors == sorted(errors, reverse=True)  # type: ignore[type-var]
     assert all(row["source"] == "simulated" for row in front)
@@ -63,7 +63,7 @@ def test_a_hand_written_metafile_is_scored_like_the_candidate_that_it_means(fold
     a = rows(run("eval", "meta.yaml", "--format", "json").out)[0]
     b = rows(run("eval", "same.json", "--format", "json").out)[0]
     assert a["digest"] == b["digest"]
-    assert a["landmark_mse_px2"] == b["landmark_mse_px2"]
+    assert a["output_noise_ppm"] == b["output_noise_ppm"]
 
 
 def test_a_study_goes_on_where_it_stopped_and_can_be_extended(folder: Path, run: Run) -> None:

@@ -15,7 +15,26 @@ from pathlib import Path
 import typer
 
 from mpsearch import __version__
-from mpsearch.cli import calibrate, data, demo_data, doctor, evaluate, export, inspect, pareto, profile, run, status
+from mpsearch.cli import (
+    bench,
+    calibrate,
+    data,
+    demo_data,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    fidelity,
+    inspect,
+    pareto,
+    profile,
+    report,
+    run,
+    show,
+    stats,
+    status,
+    toolchain,
+)
 from mpsearch.errors import MpsearchError
 
 _INTERRUPTED = 130
@@ -26,9 +45,28 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Mixed-precision search for NPUs: landmark error against latency, and the metafile that gets you there.",
+    help="Mixed-precision search for NPUs: error against latency, and the metafile that gets you there.",
 )
-for module in (run, status, pareto, export, evaluate, inspect, profile, data, calibrate, doctor, demo_data):
+for module in (
+    run,
+    status,
+    explain,
+    pareto,
+    export,
+    evaluate,
+    fidelity,
+    inspect,
+    profile,
+    bench,
+    report,
+    stats,
+    show,
+    data,
+    calibrate,
+    doctor,
+    toolchain,
+    demo_data,
+):
     module.register(app)
 
 

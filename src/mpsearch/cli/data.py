@@ -1,4 +1,4 @@
-"""``mpsearch data check STUDY``: is it the photographs, the preprocessing, or the quantization?"""
+"""``mpsearch data``: photographs for a device's tools, and whether they fit the study that uses them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mpsearch.cli import to_raw
 from mpsearch.cli.options import StudyArgument
 from mpsearch.cli.output import Format, FormatOption, emit, say
 
@@ -14,8 +15,8 @@ _SHOWN = 10
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Calibration and evaluation photographs.")
-    group.callback()(lambda: None)  # so that a group of one command keeps its name
     group.command("check")(check)
+    to_raw.register(group)
     app.add_typer(group, name="data")
 
 
@@ -44,8 +45,8 @@ def check(
     far = diagnosis.reaches(graph, bench.calibration, bench.evaluation, cache=cache)
     fed = inputs.feedings(graph, scorer.decoder, bench.evaluation) if scorer.decoder.heads else ()
     rows = [
-        *({"check": "calibration", "what": s.remedy, "study_error": s.study.objective_px2,
-           "own_error": s.own.objective_px2, "missed": s.own.missed, "faces": s.own.faces} for s in found),
+        *({"check": "calibration", "what": s.remedy, "study_error": s.study.objective,
+           "own_error": s.own.objective, "missed": s.own.missed, "faces": s.own.faces} for s in found),
         *({"check": "range", "what": r.unit, "beyond": r.beyond, "photographs": r.photographs}
           for r in (far[:_SHOWN] if form is Format.TABLE else far)),
         *({"check": "input", "what": f.name, "faces": f.faces, "photographs": f.photographs,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mpsearch.cli.output import Format, FormatOption, emit, say
+from mpsearch.cli.options import ToolchainOption
+from mpsearch.cli.output import Format, FormatOption, emit, passing, say
 from mpsearch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,36 +23,58 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="A SyNAP metafile (.yaml) or an exported candidate.json.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="CANDIDATE...", help="SyNAP metafiles (.yaml) or exported candidate.json.")
+    ],
     study: Annotated[str | None, typer.Option("--study", help="Study file or name: model, photographs, board.")] = None,
     target: Annotated[str | None, typer.Option(help="Replaces the study's target.")] = None,
+    toolchain: ToolchainOption = "simulator",
     budget_ms: Annotated[float | None, typer.Option(help="Replaces the study's budget.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Score and time one candidate. Nothing is stored."""
+    """Score and time candidates. Nothing is stored, but what the vendor's engine computed is kept in the cache."""
     from mpsearch import config
     from mpsearch.pareto.front import Trial
     from mpsearch.pareto.limits import Limits
     from mpsearch.pareto.table import rows
-    from mpsearch.record import Failed
     from mpsearch.study.folder import cache_folder
+    from mpsearch.toolchain.acuity.toolchain import CYCLES
     from mpsearch.workbench import open_workbench
 
+    for file in files:
+        _read(file)  # before the work of opening the study
     loaded = config.load(config.find(study))
-    bench = open_workbench(loaded, cache=cache_folder(loaded), target=target, budget_ms=budget_ms, say=say)
-    candidate = bench.space.canonical(read_candidate(file, bench.graph, bench.io))
-    bench.scorer.check_cut(candidate)
-    record = bench.evaluator.evaluate(candidate)
+    bench = open_workbench(
+        loaded, cache=cache_folder(loaded), target=target, budget_ms=budget_ms, toolchain=toolchain, say=say,
+        progress=passing,
+    )  # fmt: skip
+    trials = []
+    try:
+        candidates = [bench.space.canonical(read_candidate(file, bench.graph, bench.io)) for file in files]
+        for number, candidate in enumerate(candidates):
+            bench.scorer.check_cut(candidate)
+            trials.append(Trial(number, bench.evaluator.evaluate(candidate), "eval"))
+    finally:
+        bench.board.close()
+        passing()
     limits = Limits(bench.budget_ms, loaded.limits.missed, loaded.limits.extra, loaded.budget.at)
-    listed = rows([Trial(0, record, "eval")], limits)
-    for row in listed:
+    listed = []
+    for file, trial, row in zip(files, trials, rows(trials, limits), strict=True):
         row.pop("trial"), row.pop("origin")
-    if form is Format.JSON:
-        listed = [{**row, "record": record.to_json()} for row in listed]
-    columns = ("latency_ms", "landmark_mse_px2", "missed", "extra", "faces", "feasible", "candidate", "source")
-    emit(listed, form, columns=columns)
-    if isinstance(record.outcome, Failed):
-        say(f"failed in {record.outcome.stage}: {record.outcome.message}")
+        row |= {"file": str(file)} if len(files) > 1 else {}
+        if trial.measured is not None and CYCLES in trial.measured.timing.conditions:
+            row[CYCLES] = int(trial.measured.timing.conditions[CYCLES])
+        listed.append({**row, "record": trial.record.to_json()} if form is Format.JSON else row)
+    task = bench.scorer.task
+    counts = ("missed", "extra", task.things) if task.counts else ()
+    more = tuple(name for name in ("file", CYCLES) if any(name in row for row in listed))
+    emit(listed, form, columns=("latency_ms", task.column, *counts, "feasible", "candidate", "source", *more))
+    if CYCLES in more:
+        say(f"{CYCLES}: of the vendor's performance model, and no latency; latency_ms is the cost model's")
+    failed = [(file, row["failed"]) for file, row in zip(files, listed, strict=True) if row["failed"]]
+    for file, reason in failed:
+        say(f"{file}: failed in {reason}")
+    if failed:
         raise typer.Exit(1)
 
 
@@ -67,12 +90,7 @@ def read_candidate(file: Path, graph: ModelGraph, io: MetafileIO) -> Candidate:
     from mpsearch.candidate import Candidate
     from mpsearch.toolchain.synap.parse import parse
 
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read ({error})") from error
-    if not text.strip():
-        raise ConfigError(f"{file}: the file is empty", hint="Compare an exported metafile.yaml or candidate.json.")
+    text = _read(file)
     if file.suffix != ".json":
         parsed = parse(text, graph, source=str(file))
         for note in parsed.notes:
@@ -85,6 +103,16 @@ def read_candidate(file: Path, graph: ModelGraph, io: MetafileIO) -> Candidate:
         return Candidate.from_json(json.loads(text))
     except (ValueError, AttributeError, TypeError) as error:
         raise ConfigError(f"{file}: not a candidate: {error}", hint="Compare an exported candidate.json.") from error
+
+
+def _read(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read ({error})") from error
+    if not text.strip():
+        raise ConfigError(f"{file}: the file is empty", hint="Compare an exported metafile.yaml or candidate.json.")
+    return text
 
 
 def _check_preprocessing(file: Path, said: MetafileIO, study: MetafileIO) -> None:

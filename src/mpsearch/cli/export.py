@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, open_stored
+from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, ToolchainOption, open_stored
 from mpsearch.cli.output import say
-from mpsearch.errors import StudyChangedError
+from mpsearch.errors import SetupError, StudyChangedError
 
 
 def register(app: typer.Typer) -> None:
@@ -24,14 +25,16 @@ def export(
     pick: Annotated[str, typer.Option("--pick", help="budget, knee, or a trial's number.")] = "budget",
     storage: StorageOption = None,
     target: TargetOption = None,
+    toolchain: ToolchainOption = "simulator",
     budget_ms: BudgetOption = None,
 ) -> None:
-    """Write metafile, candidate, record, command line, lock and README of one trial."""
+    """Write what rebuilds one trial: the vendor's files and command lines, candidate, record, lock and README."""
     from mpsearch.pareto import export as bundles
     from mpsearch.pareto.pick import pick as choose
+    from mpsearch.study.folder import cache_folder
     from mpsearch.workbench import open_bench
 
-    loaded, ledger, limits = open_stored(study, storage, target, budget_ms)
+    loaded, ledger, limits = open_stored(study, storage, target, budget_ms, toolchain)
     trial = choose(ledger.trials, pick, limits)
     bench = open_bench(loaded, target=target, budget_ms=limits.budget_ms)
     changed = [name for name, value in bench.identity.items() if ledger.fingerprint.get(name) != value]
@@ -40,16 +43,26 @@ def export(
             f"{loaded.path}: {', '.join(changed)} changed since trial {trial.number} was measured",
             hint="A bundle would mix that record with another study: restore the file, or run it as a new study.",
         )
-    rendered = bench.render(trial.record.candidate)
+    try:
+        compiled = bench.compiled(trial.record.candidate, cache=cache_folder(loaded))
+    except SetupError as error:
+        compiled = None
+        say(f"note: without its compiled model: {error.message}")
+    rendered = bench.render(trial.record.candidate, compiled=compiled)
     provenance = bundles.Provenance(
         study=loaded.name,
         study_file=str(loaded.path),
         model=bench.graph.path.name,
-        digests={key: str(value) for key, value in ledger.fingerprint.items()},
-        versions=trial.record.versions,
+        digests={key: value for key, value in ledger.fingerprint.items() if isinstance(value, str)},
+        versions={**trial.record.versions, **_numbers(ledger.fingerprint)},
     )
     files = bundles.write(trial, rendered, provenance, out)
     for file in files:
         print(file)
     for item in rendered.unresolved:
         say(f"unresolved: {item}")
+
+
+def _numbers(fingerprint: Mapping[str, Any]) -> dict[str, str]:
+    """What of a fingerprint is a version and no digest: the simulator's number."""
+    return {key: str(value) for key, value in fingerprint.items() if not isinstance(value, str)}

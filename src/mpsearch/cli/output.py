@@ -31,6 +31,12 @@ def say(text: str = "") -> None:
     print(text, file=sys.stderr)
 
 
+def passing(text: str = "") -> None:
+    """What the next call overwrites; on a terminal only. Without a text the line is cleared."""
+    if sys.stderr.isatty():
+        print(f"{text:<40}"[:40], end="\r", file=sys.stderr, flush=True)
+
+
 def stderr_console() -> Console:
     """Where progress goes: rich on a terminal, plain elsewhere; honours NO_COLOR."""
     return Console(stderr=True, highlight=False)

@@ -7,9 +7,16 @@ from typing import Annotated
 
 import typer
 
-from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, open_stored
+from mpsearch.cli.options import (
+    BudgetOption,
+    StorageOption,
+    StudyArgument,
+    TargetOption,
+    ToolchainOption,
+    check_plot,
+    open_stored,
+)
 from mpsearch.cli.output import Format, FormatOption, emit, say
-from mpsearch.cli.run import FRONT_COLUMNS
 
 
 def register(app: typer.Typer) -> None:
@@ -20,16 +27,18 @@ def pareto(
     study: StudyArgument = None,
     storage: StorageOption = None,
     target: TargetOption = None,
+    toolchain: ToolchainOption = "simulator",
     budget_ms: BudgetOption = None,
     every: Annotated[bool, typer.Option("--all", help="All evaluated trials, not only the front.")] = False,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Write a PNG as well.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Also draw it: .png, .svg or .pdf.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Show the trials that no other trial dominates in latency and landmark error."""
-    from mpsearch.pareto.front import front
-    from mpsearch.pareto.table import rows
+    """Show the trials that no other trial dominates in latency and error."""
+    from mpsearch.pareto.front import front, task_of
+    from mpsearch.pareto.table import rows, shown
 
-    _, ledger, limits = open_stored(study, storage, target, budget_ms)
+    check_plot(plot)
+    _, ledger, limits = open_stored(study, storage, target, budget_ms, toolchain)
     chosen = ledger.trials if every else front(ledger.trials)
     listed = rows(chosen, limits)
     if form is Format.JSON:
@@ -37,11 +46,10 @@ def pareto(
             {**row, "candidate": trial.record.candidate.to_json(), "summary": row["candidate"]}
             for row, trial in zip(listed, chosen, strict=True)
         ]
-    columns = (*FRONT_COLUMNS, "failed") if every else FRONT_COLUMNS
+    columns = (*shown(task_of(ledger.trials), listed), *(("failed",) if every else ()))
     emit(listed, form, columns=columns, title=f"{ledger.name}: {'all trials' if every else 'Pareto front'}")
     if plot is not None:
         from mpsearch.pareto.plot import plot as draw
 
-        plot.parent.mkdir(parents=True, exist_ok=True)
         draw(ledger.trials, limits, plot, title=ledger.name)
         say(f"plot: {plot}")

@@ -1,27 +1,36 @@
-"""``mpsearch profile STUDY|MODEL``: where quantization hurts, unit by unit and tensor by tensor."""
+"""``mpsearch profile``: where quantization hurts, layer by layer; where the time goes; what is bad in every model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mpsearch.candidate import DataType
+from mpsearch.cli import across, layers, times
 from mpsearch.cli.inspect import shape_option
+from mpsearch.cli.options import check_plot, numbers
 from mpsearch.cli.output import Format, FormatOption, emit, say, stderr_console
 from mpsearch.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from mpsearch.graph.model import ModelGraph
-    from mpsearch.images import PhotoSet
+    from mpsearch.fed import Fed, Feed
     from mpsearch.quant.profile import Measure
 
 UNIT_COLUMNS = ("unit", "kind", "alone_error", "widened_error", "gain", "sqnr_db", "cosine", "entropy")
 TENSOR_COLUMNS = ("tensor", "unit", "sqnr_db", "cosine", "entropy")
+_LIMIT, _LIMIT_LAYERS = 16, 4
+
+
+class Layout(StrEnum):
+    AUTO = "auto"
+    NCHW = "nchw"
+    NHWC = "nhwc"
 
 
 def register(app: typer.Typer) -> None:
@@ -29,31 +38,123 @@ def register(app: typer.Typer) -> None:
 
 
 def profile(
-    subject: Annotated[
-        str | None, typer.Argument(metavar="STUDY|MODEL", help="Study file or name, or an ONNX file with --photos.")
+    subjects: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="STUDY|MODEL|FILE...", help="Study (file or name) or ONNX file; tables with --across."),
     ] = None,
-    photos: Annotated[Path | None, typer.Option(help="Photographs for an ONNX file: folder, glob or list.")] = None,
-    means: Annotated[float, typer.Option(help="With an ONNX file: subtracted from each pixel.")] = 0.0,
-    scale: Annotated[float, typer.Option(help="With an ONNX file: divides each pixel.")] = 255.0,
+    by_layer: Annotated[bool, typer.Option("--layers", help="Every layer's output against the float model's.")] = False,
+    by_time: Annotated[bool, typer.Option("--time", help="Every layer's time.")] = False,
+    over_models: Annotated[
+        bool, typer.Option("--across", help="Which kinds of layers are bad in several tables of --layers.")
+    ] = False,
+    photos: Annotated[str | None, typer.Option(help="Photographs for an ONNX file: folder, glob or list.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="Photographs that choose an ONNX file's ranges. Default: the same.")
+    ] = None,
+    means: Annotated[str, typer.Option(help="With an ONNX file: subtracted from pixels; one number, or three.")] = "0",
+    scale: Annotated[str, typer.Option(help="With an ONNX file: divides pixels; one number, or three.")] = "255",
     bgr: Annotated[bool, typer.Option("--bgr", help="With an ONNX file: channels in the order BGR.")] = False,
     input_shape: Annotated[str | None, typer.Option(help="For a dynamic input, e.g. 1,3,480,640.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Photographs to measure on.")] = 16,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help=f"Photographs. Default: {_LIMIT}, with --layers {_LIMIT_LAYERS}.")
+    ] = None,
     base: Annotated[str, typer.Option(help="Base that everything is quantized in.")] = "uint8",
+    candidate: Annotated[
+        Path | None, typer.Option(help="--layers, --time: candidate.json or metafile instead of --base.")
+    ] = None,
+    against: Annotated[
+        str,
+        typer.Option(help="--layers: simulator, host, a board's file, a quantized ONNX file, or a folder of dumps."),
+    ] = "simulator",
+    layout: Annotated[Layout, typer.Option(help="--layers: of dumps without a shape.")] = Layout.AUTO,
+    dump_type: Annotated[str, typer.Option(help="--layers: of dumps without a header.")] = "float32",
+    shapes: Annotated[
+        Path | None, typer.Option(help="--layers: of dumps: what snpe-dlc-info printed, or wrote with -s.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="--time: replaces the study's target; vs680 for a model.")] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="--time: read this instead: of snpe-diagview, synap_cli or onnxruntime.")
+    ] = None,
     high: Annotated[DataType, typer.Option(help="Type that each unit is widened to.")] = DataType.INT16,
     tensors: Annotated[bool, typer.Option("--tensors", help="A row for each tensor instead of each unit.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Also draw it into this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it: .png, .svg or .pdf.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="--layers, --time: also write a table, .csv (the usual columns) or .json.")
+    ] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Measure how much each unit suffers from quantization, and what widening it would gain."""
+    """Measure how much each unit suffers from quantization, and what widening it would gain.
+
+    With --layers, --time or --across, answer another question about the layers.
+    """
+    if by_layer + by_time + over_models > 1:
+        raise ConfigError("--layers, --time and --across are three questions: ask one at a time")
+    check_plot(plot)
+    if over_models:
+        across.show(subjects or [], form)
+        return
+    if by_time and log is not None:
+        times.show_log(log, out, form)
+        return
+    name = subjects[0] if subjects else None
+    if len(subjects or []) > 1:
+        raise ConfigError(f"{len(subjects or [])} models at once", hint="One at a time; --across compares tables.")
+    from mpsearch.fed import Feed
+
+    feed = None
+    if photos is not None:
+        feed = Feed(photos, calibration, numbers(means, "--means"), numbers(scale, "--scale"), "bgr" if bgr else "rgb")
+    shape = shape_option(input_shape)
+    if by_layer:
+        fed = open_fed(name, feed, shape, limit or _LIMIT_LAYERS)
+        chosen = layers.chosen(fed, base, candidate)
+        layers.show(fed, chosen, against, layout.value, dump_type, shapes, out, form)
+    elif by_time:
+        fed = open_fed(name, feed, shape, limit or _LIMIT_LAYERS)
+        times.show(fed, layers.chosen(fed, base, candidate), target, out, form)
+    else:
+        _sensitivity(name, feed, shape, limit or _LIMIT, base, high, tensors=tensors, plot=plot, form=form)
+
+
+def open_fed(name: str | None, feed: Feed | None, shape: tuple[int, ...] | None, limit: int) -> Fed:
+    """A study, or an ONNX file with its photographs."""
+    from mpsearch import config
+    from mpsearch.fed import from_model, from_study
+
+    if name is not None and name.lower().endswith(".onnx"):
+        fed = from_model(Path(name), feed, limit=limit, cache=Path("mpsearch-runs") / "models" / "cache", shape=shape)
+    elif feed is not None:
+        raise ConfigError("--photos is for ONNX files; a study names its own")
+    else:
+        fed = from_study(config.load(config.find(name)), limit=limit)
+    if fed.same_photographs:
+        count = len(fed.evaluation)
+        say(f"note: calibrated on the {count} photographs it is measured on; --calibration keeps them apart")
+    return fed
+
+
+def _sensitivity(
+    name: str | None,
+    feed: Feed | None,
+    shape: tuple[int, ...] | None,
+    limit: int,
+    base: str,
+    high: DataType,
+    *,
+    tensors: bool,
+    plot: Path | None,
+    form: Format,
+) -> None:
+    from mpsearch.quant.profile import output_noise
     from mpsearch.quant.profile import profile as run
     from mpsearch.report import profile as report
 
-    if subject is not None and subject.endswith(".onnx"):
-        graph, calibration, chosen, measure, error, cache = _model(
-            Path(subject), photos, (means,) * 3, (scale,) * 3, bgr, shape_option(input_shape), limit
-        )
+    if name is not None and name.lower().endswith(".onnx"):
+        fed = open_fed(name, feed, shape, limit)
+        graph, calibration, chosen, cache = fed.graph, fed.calibration, fed.evaluation, None
+        measure, error = output_noise(graph, chosen), "outputs' noise over signal"
     else:
-        graph, calibration, chosen, measure, error, cache = _study(subject, limit)
+        graph, calibration, chosen, measure, error, cache = _study(name, limit)
     with _bar() as bar:
         task = bar.add_task(graph.path.name, total=None)
         found = run(
@@ -81,7 +182,7 @@ def _bar() -> Progress:
     return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
-def _study(subject: str | None, limit: int) -> tuple[ModelGraph, PhotoSet, PhotoSet, Measure, str, Path | None]:
+def _study(subject: str | None, limit: int) -> tuple[Any, Any, Any, Measure, str, Path]:
     from mpsearch import config
     from mpsearch.study.folder import cache_folder
     from mpsearch.workbench import open_workbench
@@ -93,32 +194,6 @@ def _study(subject: str | None, limit: int) -> tuple[ModelGraph, PhotoSet, Photo
     bench = open_workbench(study, cache=cache_folder(study), say=say)
 
     def measure(batches: Iterator[Mapping[str, Any]]) -> float:
-        return bench.scorer.score(batches).objective_px2
+        return bench.scorer.score(batches).objective
 
-    error = "landmark error in px^2" if bench.scorer.decoder.heads else "outputs' mean squared error"
-    return bench.graph, bench.calibration, bench.evaluation, measure, error, cache_folder(study)
-
-
-def _model(
-    path: Path,
-    photos: Path | None,
-    means: tuple[float, ...],
-    scale: tuple[float, ...],
-    bgr: bool,
-    shape: tuple[int, ...] | None,
-    limit: int,
-) -> tuple[ModelGraph, PhotoSet, PhotoSet, Measure, str, Path | None]:
-    """Without a decoder: the outputs' noise over their signal; calibrated on the very photographs, which is said."""
-    from mpsearch.graph.read import read
-    from mpsearch.images import PhotoSet, Preprocess, find
-    from mpsearch.quant.profile import output_noise
-
-    if photos is None:
-        raise ConfigError(f"{path}: an ONNX file needs photographs", hint="Add --photos DIR, or name a study instead.")
-    graph = read(path, input_shape=shape)
-    size = graph.tensors[graph.inputs[0]].shape
-    if len(size) != 4 or size[1] != 3:
-        raise ConfigError(f"{path}: its input is {list(size)}; photographs need [1, 3, height, width]")
-    chosen = PhotoSet(find(photos), Preprocess(size[2], size[3], means, scale, "bgr" if bgr else "rgb"), limit=limit)
-    say(f"note: calibrated on the {len(chosen)} photographs it is measured on; a study keeps the two apart")
-    return graph, chosen, chosen, output_noise(graph, chosen), "outputs' noise over signal", None
+    return bench.graph, bench.calibration, bench.evaluation, measure, bench.scorer.task.label, cache_folder(study)

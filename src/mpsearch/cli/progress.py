@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich import progress as rich_progress
 
 from mpsearch.cli.output import say, stderr_console
+from mpsearch.task import LANDMARKS
 
 if TYPE_CHECKING:
     from mpsearch.pareto.limits import Limits
@@ -19,31 +21,45 @@ _EVERY_S = 15.0
 """Off a terminal, at most one line in this time."""
 
 
-class Progress:
-    """Trials, best within the budget, size of the front, failures, time left."""
+class Doing:
+    """What one candidate is at, such as ``Quantizing... 40%``: shown where a terminal looks on, else nowhere."""
 
-    def __init__(self, total: int, limits: Limits) -> None:
+    def __init__(self) -> None:
+        self.show: Callable[[str], None] = lambda text: None
+
+    def __call__(self, text: str) -> None:
+        self.show(text)
+
+
+class Progress:
+    """Trials, best within the budget, size of the front, failures, time left, and what the running one is at."""
+
+    def __init__(self, total: int, limits: Limits, doing: Doing | None = None) -> None:
         self._total, self._limits = total, limits
+        self._doing = doing or Doing()
         self._console = stderr_console()
         self._bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.fields[state]}"),
             rich_progress.BarColumn(bar_width=24),
             rich_progress.MofNCompleteColumn(),
             rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn("{task.fields[doing]}"),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("trials", total=total, state="")
+        self._task = self._bar.add_task("trials", total=total, state="", doing="")
         self._last = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
+        self._doing.show = lambda text: self._bar.update(self._task, doing=text)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._doing.show = lambda text: None
         self._bar.stop()
 
     def begin(self, summary: Summary) -> None:
@@ -53,7 +69,7 @@ class Progress:
     def on_trial(self, number: int, record: Record, summary: Summary) -> None:
         """After every evaluation."""
         text = describe(summary)
-        self._bar.update(self._task, completed=summary.evaluations, state=text)
+        self._bar.update(self._task, completed=summary.evaluations, state=text, doing="")
         now = time.monotonic()
         if not self._console.is_terminal and (now - self._last > _EVERY_S or summary.evaluations == self._total):
             self._last = now
@@ -65,6 +81,7 @@ def describe(summary: Summary) -> str:
     best = summary.best_within_budget
     shown = "nothing within the budget yet"
     if best is not None and best.objectives is not None:
-        shown = f"best {best.objectives[1]:.3g} px2 at {best.objectives[0]:.2f} ms"
+        task = best.measured.score.task if best.measured else LANDMARKS
+        shown = f"best {task.show(best.objectives[1])} at {best.objectives[0]:.2f} ms"
     failed = f", {summary.failures} failed" if summary.failures else ""
     return f"{shown}, front {summary.front_size}{failed}"

@@ -39,7 +39,8 @@ def _command(name: str, command: Any) -> str:
         rows.append(f"| {names} | {getattr(parameter, 'help', '') or ''}{shown} |")
     if rows:
         lines += ["| option | meaning |", "|---|---|", *rows, ""]
-    return "\n".join(lines)
+    inner = getattr(command, "commands", {})
+    return "\n".join(lines) + "".join(_command(f"{name} {part}", found) for part, found in inner.items())
 
 
 if __name__ == "__main__":

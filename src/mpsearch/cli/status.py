@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, open_stored
+from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, ToolchainOption, open_stored
 from mpsearch.cli.output import Format, FormatOption, emit
 
 
@@ -16,13 +16,15 @@ def status(
     study: StudyArgument = None,
     storage: StorageOption = None,
     target: TargetOption = None,
+    toolchain: ToolchainOption = "simulator",
     budget_ms: BudgetOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Show trials, failures, duplicates, the best within the budget, and what the study was made with."""
+    from mpsearch.pareto.front import task_of
     from mpsearch.study.summary import summarise
 
-    loaded, ledger, limits = open_stored(study, storage, target, budget_ms)
+    loaded, ledger, limits = open_stored(study, storage, target, budget_ms, toolchain)
     asked = int(ledger.study.user_attrs.get("asked", loaded.trials))
     summary = summarise(ledger.trials, limits, total=asked, duplicates=ledger.duplicates)
     best = summary.best_within_budget
@@ -36,7 +38,7 @@ def status(
         "budget_ms": limits.budget_ms,
         "best_trial": best.number if best else None,
         "best_latency_ms": best.objectives[0] if best and best.objectives else None,
-        "best_landmark_mse_px2": best.objectives[1] if best and best.objectives else None,
+        f"best_{task_of(ledger.trials).column}": best.objectives[1] if best and best.objectives else None,
         "nearest": summary.gap or None,
     }
     if form is Format.TABLE:

@@ -1,0 +1,1 @@
+"""``mpsearch bench``: everything there is to say of a model on a target, in one table over models and runs."""
