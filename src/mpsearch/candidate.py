@@ -78,6 +78,11 @@ class Base:
     scheme: Scheme
 
     @property
+    def is_float(self) -> bool:
+        """No quantizer runs, so no unit can have another type."""
+        return self.type is DataType.FLOAT16
+
+    @property
     def name(self) -> str:
         """The short name used in search spaces, tables and reference files."""
         return next(name for name, base in BASES.items() if base == self)
@@ -93,9 +98,11 @@ BASES: Mapping[str, Base] = {
     "a8w8": Base(DataType.A8W8, Scheme.ENCODINGS),
     "a16w8": Base(DataType.A16W8, Scheme.ENCODINGS),
     "a16w16": Base(DataType.A16W16, Scheme.ENCODINGS),
+    "fp16": Base(DataType.FLOAT16, Scheme.ENCODINGS),
     "float16": Base(DataType.FLOAT16, Scheme.NONE),
 }
-"""Short name -> base. ``float16`` as a base is the unquantized model."""
+"""Short name -> base. Two run no quantizer: ``float16`` is the model left alone, ``fp16`` SNPE's, whose numbers really
+have 16 bits."""
 
 QUANTIZER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "act_quantizer": ("tf", "enhanced", "symmetric"),

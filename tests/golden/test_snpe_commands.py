@@ -40,7 +40,7 @@ def test_onnx_to_dlc(graph: ModelGraph) -> None:
         "snpe-onnx-to-dlc -i model.onnx -o float.dlc --input_dim input 1,3,32,32 --input_dtype input float32 "
         "--input_layout input NCHW --out_name t15 -n --quantization_overrides overrides.json"
     )
-    assert line(commands.convert(graph, Candidate("float16"), "snpe", FILES, overrides=False)).endswith(
+    assert line(commands.convert(graph, Candidate("fp16"), "snpe", FILES, overrides=False)).endswith(
         "-n --float_bitwidth 16"
     )
 
@@ -127,8 +127,8 @@ def test_qairt_quantizer_knows_no_override_flag_and_separates_steps_by_a_space(
 
 
 def test_a_float_model_is_not_quantized() -> None:
-    assert commands.quantize(Candidate("float16"), "snpe", FILES, overrides=False) is None
-    assert commands.quantize(Candidate("float16"), "qairt", FILES, overrides=False) is None
+    assert commands.quantize(Candidate("fp16"), "snpe", FILES, overrides=False) is None
+    assert commands.quantize(Candidate("fp16"), "qairt", FILES, overrides=False) is None
 
 
 def test_flags_of_the_other_quantizer_are_refused_with_the_next_step() -> None:
@@ -144,11 +144,11 @@ def test_graph_prepare() -> None:
         "snpe-dlc-graph-prepare --input_dlc=quantized.dlc --output_dlc=model.dlc --set_output_tensors=a,b "
         "--optimization_level=3 --htp_socs=qcs8550"
     )
-    assert line(commands.prepare(Candidate("float16"), FILES, ("a",), Preparation())) == (
+    assert line(commands.prepare(Candidate("fp16"), FILES, ("a",), Preparation())) == (
         "snpe-dlc-graph-prepare --input_dlc=float.dlc --output_dlc=model.dlc --set_output_tensors=a "
         "--optimization_level=2 --htp_socs=sm8550 --use_float_io"
     )
-    elsewhere = Candidate("float16", options=(("runtime", "gpu"),))
+    elsewhere = Candidate("fp16", options=(("runtime", "gpu"),))
     assert commands.prepare(elsewhere, FILES, ("a",), Preparation()) is None
 
 

@@ -130,7 +130,7 @@ def test_the_time_is_the_throughput_of_the_cost_model(world: World, target: Targ
 def test_runtime_and_perf_profile_are_the_candidates(target: Target) -> None:
     plain = target.board.time(built(target))
     burst = target.board.time(built(target, Candidate("a8w8", options=(("perf_profile", "burst"),))))
-    gpu = target.board.time(built(target, Candidate("float16", options=(("runtime", "gpu"),))))
+    gpu = target.board.time(built(target, Candidate("fp16", options=(("runtime", "gpu"),))))
     assert burst.median_ms < 0.9 * plain.median_ms
     assert gpu.conditions["runtime"] == "gpu"
     assert gpu.median_ms > 2 * plain.median_ms

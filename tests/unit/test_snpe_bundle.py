@@ -83,7 +83,7 @@ def test_modelconverter_runs_in_the_mode_that_keeps_ones_own_arguments(graph: Mo
 
 
 def test_a_float_model_is_converted_without_calibration(graph: ModelGraph) -> None:
-    config = section(bundle(graph, Candidate("float16")))
+    config = section(bundle(graph, Candidate("fp16")))
     assert config["disable_calibration"] is True
     assert config["snpe_onnx_to_dlc_args"] == ["-n", "--float_bitwidth", "16"]
     assert config["snpe_dlc_graph_prepare_args"] == ["--use_float_io"]
@@ -158,7 +158,7 @@ def modelconv_python() -> str:
     )
 
 
-@pytest.mark.parametrize("candidate", [MIXED, Candidate("a8w8"), Candidate("float16"), Candidate("a16w16")])
+@pytest.mark.parametrize("candidate", [MIXED, Candidate("a8w8"), Candidate("fp16"), Candidate("a16w16")])
 def test_modelconverters_own_schema_takes_the_configuration(
     candidate: Candidate, graph: ModelGraph, tmp_path: Path
 ) -> None:

@@ -32,8 +32,8 @@ def options(**given: str) -> tuple[tuple[str, str], ...]:
     [
         (Candidate("uint8"), "SNPE has no uint8"),
         (Candidate("a8w8", overrides=(("Conv_0", DataType.INT16),)), "SNPE has no int16"),
-        (Candidate("float16", overrides=(("Conv_0", A8W8),)), "no quantizer step at all"),
-        (Candidate("float16", options=options(weights="per_channel")), "base float16 runs no quantizer"),
+        (Candidate("fp16", overrides=(("Conv_0", A8W8),)), "no quantizer step at all"),
+        (Candidate("fp16", options=options(weights="per_channel")), "base fp16 runs no quantizer"),
         (Candidate("a16w16", options=options(weights="per_channel")), "no per-channel weights of 16 bits"),
         (Candidate("a16w16", options=options(matmul_weights="per_row")), "no per-row weights of 16 bits"),
         (Candidate("a16w16", options=options(param_schema="asymmetric")), "must be symmetric"),
@@ -57,7 +57,7 @@ def test_each_refusal_says_why(candidate: Candidate, words: str, graph: ModelGra
     [
         Candidate("a8w8"),
         Candidate("a16w16"),
-        Candidate("float16", options=options(runtime="gpu")),
+        Candidate("fp16", options=options(runtime="gpu")),
         Candidate("a8w8", overrides=(("Conv_0", A16W16), ("Conv_3", FLOAT16), ("Add_7", A16W8))),
         Candidate("a8w8", overrides=(("Add_7", A16W16),), options=options(weights="per_channel")),
         Candidate("a8w8", options=options(act_calibration="mse", param_schema="symmetric")),

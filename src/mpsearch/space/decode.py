@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mpsearch.candidate import QUANTIZER_OPTIONS, Algorithm, Candidate, DataType
+from mpsearch.candidate import BASES, QUANTIZER_OPTIONS, Algorithm, Candidate, DataType
 from mpsearch.graph.model import ModelGraph, output_unit
 from mpsearch.space.cuts import CutChoice
 from mpsearch.space.groups import Group
@@ -37,20 +37,20 @@ class Decoder:
         base = base or point["base"]
         return Candidate(
             base=base,
-            algorithm=Algorithm.STANDARD if base == "float16" else Algorithm(point["algorithm"]),
+            algorithm=Algorithm.STANDARD if BASES[base].is_float else Algorithm(point["algorithm"]),
             cuts=tuple(pair for cut in self.cuts for pair in cut.at(point[cut.name])),
             dropped=tuple(output for output in self.droppable if point[f"drop:{output}"] == "yes"),
             preprocess=point["preprocess"],
             options=tuple(
                 (name, point[f"option:{name}"])
                 for name in self.options
-                if base != "float16" or name not in QUANTIZER_OPTIONS
+                if not BASES[base].is_float or name not in QUANTIZER_OPTIONS
             ),
         )
 
     def build(self, point: Point, *, base: str | None = None) -> Candidate:
         plain = self.plain(point, base=base)
-        if plain.base == "float16":  # the unquantized model: there is no map that could hold anything else
+        if BASES[plain.base].is_float:  # the unquantized model: there is no map that could hold anything else
             return plain
         live = {unit.name for unit in self.graph.live(plain)}
         lifted = self.lifted(point, plain)

@@ -156,7 +156,7 @@ class SearchSpace:
                 )
         live = {unit.name for unit in self.graph.live(candidate) if unit.role is not Role.TRANSPARENT}
         kept = tuple((unit, kind) for unit, kind in candidate.overrides if unit in live)
-        if candidate.base != "float16":
+        if not BASES[candidate.base].is_float:
             return replace(candidate, overrides=kept)
         options = tuple((name, value) for name, value in candidate.options if name not in QUANTIZER_OPTIONS)
         return replace(candidate, overrides=kept, algorithm=Algorithm.STANDARD, options=options)

@@ -101,9 +101,9 @@ def parse(root: Field, name: str) -> SpaceSpec:
     pins = tuple(_pin(item, vendor) for item in keys["pins"].items()) if "pins" in keys else ()
     if "types" in keys and len(types) == 1 and all(base == types[0] for base in bases):
         raise keys["types"].error(f"{types[0]} is the base already: no unit has a choice", hint="Add an 8-bit base.")
-    if all(base == "float16" for base in bases) and "types" in keys:
+    if all(BASES[base].is_float for base in bases) and "types" in keys:
         raise keys["types"].error(
-            "the base float16 is the unquantized model: it takes no other types", hint="Add an 8-bit base."
+            f"the base {bases[0]} is the unquantized model: it takes no other types", hint="Add an 8-bit base."
         )
     outputs: Literal["follow", "free"] = "follow"
     if "outputs" in keys and keys["outputs"].choice(("follow", "free")) == "free":
@@ -136,7 +136,7 @@ def parse(root: Field, name: str) -> SpaceSpec:
 
 def _bases(vendor: str) -> tuple[str, ...]:
     """Those that speak the vendor's types."""
-    mine = {Scheme.NONE, Scheme.ENCODINGS} if vendor == "snpe" else set(Scheme) - {Scheme.ENCODINGS}
+    mine = {Scheme.ENCODINGS} if vendor == "snpe" else set(Scheme) - {Scheme.ENCODINGS}
     return tuple(name for name, base in BASES.items() if base.scheme in mine)
 
 

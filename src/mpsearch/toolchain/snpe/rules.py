@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 
-from mpsearch.candidate import QUANTIZER_OPTIONS, Algorithm, Candidate, DataType
+from mpsearch.candidate import QUANTIZER_OPTIONS, Algorithm, Candidate, DataType, Scheme
 from mpsearch.errors import ModelError
 from mpsearch.graph.model import ModelGraph, Role
 
@@ -56,9 +56,11 @@ def _types(candidate: Candidate) -> list[str]:
     if foreign := sorted(str(kind) for kind in kinds if kind not in TYPES):
         known = ", ".join(TYPES)
         reasons.append(f"SNPE has no {' and '.join(foreign)}: it names activations and weights apart ({known})")
+    if candidate.scheme is Scheme.NONE:
+        reasons.append(f"base {candidate.base} is the model left alone: SNPE's 16-bit floats are base fp16")
     if candidate.base_type is DataType.FLOAT16 and candidate.overrides:
         reasons.append(
-            "float16 as a base means no quantizer step at all, so no unit can have another type; "
+            "fp16 as a base means no quantizer step at all, so no unit can have another type; "
             "take a quantized base and give float16 to units"
         )
     return reasons
@@ -88,10 +90,10 @@ def _options(candidate: Candidate) -> list[str]:
         reasons.append(f"{', '.join(legacy)} cannot be combined with {', '.join(modern)}: qairt-quantizer refuses it")
     if candidate.base_type is DataType.FLOAT16:
         if quantizer := sorted(given.keys() & set(QUANTIZER_OPTIONS)):
-            reasons.append(f"{', '.join(quantizer)}: base float16 runs no quantizer")
+            reasons.append(f"{', '.join(quantizer)}: base fp16 runs no quantizer")
     elif candidate.option("runtime") != "dsp":
         runtime = candidate.option("runtime")
-        reasons.append(f"runtime {runtime} computes in float whatever the types are: give it base float16")
+        reasons.append(f"runtime {runtime} computes in float whatever the types are: give it base fp16")
     return reasons
 
 

@@ -77,7 +77,7 @@ def _load(digest: str, path: str, folder: Path, plain: bool) -> Loaded:
     graph = _read(network, tuple(made.about.get("shape") or ()))
     run = made.about.get("run")
     if plain or run is None or run["photos"] is None:
-        candidate = Candidate("float16")
+        candidate = Candidate("float16" if plain else "fp16")
         types = dict(graph.assign(candidate))
     else:
         candidate = Candidate.from_json(run["candidate"])

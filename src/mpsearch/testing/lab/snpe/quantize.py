@@ -214,7 +214,7 @@ def _simulate(
         shape = made.about.get("shape")
         graph = read(path, input_shape=tuple(shape) if shape else None)
         if photos is None:
-            made.about["run"] = {"candidate": {"base": "float16"}, "types": {}, "photos": None}
+            made.about["run"] = {"candidate": {"base": "fp16"}, "types": {}, "photos": None}
             encode.given(made, overrides)
             return
         kinds = realise.unit_types(made, Candidate(base).base_type)
