@@ -132,3 +132,16 @@ def test_equalization_helps_per_tensor_weights_and_is_cached_like_everything_els
     again = Simulator(graph, photos, photos, threads=1, cache=tmp_path / "cache", activations_bytes=0)
     name = graph.outputs[0]
     assert np.array_equal(again.outputs(even, photos.images)[name], simulator.outputs(even, photos.images)[name])
+
+
+def test_the_whole_model_in_fp16_holds_only_numbers_of_16_bits_and_is_near_to_float(
+    graph: ModelGraph, simulator: Simulator
+) -> None:
+    images = Photos(seed=1).images
+    exact = FloatModel(graph).run(images)
+    halves = simulator.outputs(Candidate("fp16"), images)
+    for name, values in simulator.outputs(Candidate("float16"), images).items():
+        np.testing.assert_allclose(values, exact[name], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(halves[name], halves[name].astype(np.float16))
+        assert not np.array_equal(halves[name], exact[name])
+        np.testing.assert_allclose(halves[name], exact[name], rtol=2e-2, atol=2e-2 * np.abs(exact[name]).max())

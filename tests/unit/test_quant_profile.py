@@ -121,3 +121,9 @@ def test_bases_and_types_that_make_no_sense_are_refused(base: str, high: DataTyp
     graph, photos = chain(tmp_path), Photos(1)
     with pytest.raises(ConfigError):
         profile(graph, photos, photos, output_noise(graph, photos), base=base, high=high)
+
+
+@pytest.mark.parametrize(("base", "wider"), [("uint8", DataType.INT16), ("a8w8", DataType.A16W8)])
+def test_units_are_widened_to_the_next_type_of_the_bases_vendor(base: str, wider: DataType, tmp_path: Path) -> None:
+    graph, photos = chain(tmp_path), Photos(1)
+    assert profile(graph, photos, photos, output_noise(graph, photos), base=base).high is wider

@@ -75,7 +75,9 @@ def profile(
     log: Annotated[
         Path | None, typer.Option(help="--time: read this instead: of snpe-diagview, synap_cli or onnxruntime.")
     ] = None,
-    high: Annotated[DataType, typer.Option(help="Type that each unit is widened to.")] = DataType.INT16,
+    high: Annotated[
+        DataType | None, typer.Option(help="Type that each unit is widened to; the base's next if left out.")
+    ] = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="A row for each tensor instead of each unit.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Also draw it: .png, .svg or .pdf.")] = None,
     out: Annotated[
@@ -139,7 +141,7 @@ def _sensitivity(
     shape: tuple[int, ...] | None,
     limit: int,
     base: str,
-    high: DataType,
+    high: DataType | None,
     *,
     tensors: bool,
     plot: Path | None,

@@ -89,13 +89,14 @@ def profile(
     measure: Measure,
     *,
     base: str = "uint8",
-    high: DataType = DataType.INT16,
+    high: DataType | None = None,
     cache: Path | None = None,
     on_unit: Callable[[int, int], None] = lambda done, total: None,
 ) -> Profile:
     """Two simulated runs a unit, units in execution order so that each run starts where the last one differs.
 
     Args:
+        high: what each unit is widened to; by default the next wider type of the base's vendor.
         measure: e.g. the cell error of a :class:`~mpsearch.scoring.scorer.TaskScorer` on ``photos``.
         on_unit: called with the number of finished units and of all.
 
@@ -103,7 +104,7 @@ def profile(
         ConfigError: unknown base, a base without quantization, or ``high`` no wider than the base.
         DataError: photographs that are missing or not finite.
     """
-    _check(base, high)
+    high = _wider(base, high)
     simulator = Simulator(graph, calibration, photos, cache=cache)
     entropies = simulator.entropy()
     before_s = _float_pass_s(graph, photos)
@@ -148,15 +149,16 @@ def output_noise(graph: ModelGraph, photos: Photos) -> Measure:
     return measure
 
 
-def _check(base: str, high: DataType) -> None:
+def _wider(base: str, high: DataType | None) -> DataType:
     if base not in BASES or BASES[base].type is DataType.FLOAT16:
         known = ", ".join(name for name, found in BASES.items() if found.type is not DataType.FLOAT16)
         raise ConfigError(f"base {base!r} is no quantized base", hint=f"One of: {known}")
     snpe = BASES[base].scheme is Scheme.ENCODINGS
     wide = (*((DataType.A16W8, DataType.A16W16) if snpe else (DataType.INT16,)), DataType.FLOAT16)
-    wider = [str(kind) for kind in wide if kind.rank > BASES[base].type.rank]
-    if high not in wider:
+    wider = [kind for kind in wide if kind.rank > BASES[base].type.rank]
+    if high is not None and high not in wider:
         raise ConfigError(f"{high} is not wider than the base {base}", hint=f"Take {' or '.join(wider)}.")
+    return high or wider[0]
 
 
 def _tensors(
