@@ -201,3 +201,8 @@ class _Reader(threading.Thread):
             if text := line.decode(errors="replace").strip():
                 self._on_line(text)
         return rest
+
+
+def user() -> str:
+    """``uid:gid``, for containers that should write as we do."""
+    return f"{os.getuid()}:{os.getgid()}"

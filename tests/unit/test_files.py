@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mpsearch.files import published
+from mpsearch.files import publish
 
 
 def _write_often(path: Path, value: int) -> None:
     for _ in range(50):
-        with published(path) as part:
-            part.write_text(json.dumps([value] * 2000))
+        publish(path, lambda part: part.write_text(json.dumps([value] * 2000)))
 
 
 def test_several_writers_never_leave_half_a_file_nor_a_scrap(tmp_path: Path) -> None:
@@ -33,7 +32,7 @@ def test_several_writers_never_leave_half_a_file_nor_a_scrap(tmp_path: Path) -> 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_text("old")
-    with pytest.raises(TypeError), published(path) as part:
-        part.write_bytes("not bytes")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        publish(path, lambda part: part.write_bytes("not bytes"))  # type: ignore[arg-type]
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

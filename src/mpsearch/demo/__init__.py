@@ -11,6 +11,7 @@ from PIL import Image
 
 from mpsearch.demo import model, photos
 from mpsearch.errors import ConfigError, MpsearchError
+from mpsearch.files import publish
 
 HEIGHT, WIDTH = 736, 960
 """The demo network's input, chosen with the simulated VS640 in mind: at 33 ms all-uint8 fits and all-int16 does not."""
@@ -67,7 +68,4 @@ def _jpeg(image: Image.Image) -> bytes:
 def _write(path: Path, content: bytes) -> None:
     if path.is_file() and path.read_bytes() == content:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    publish(path, lambda part: part.write_bytes(content))

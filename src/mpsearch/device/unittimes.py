@@ -18,6 +18,7 @@ from mpsearch.board.work import Work
 from mpsearch.candidate import Candidate, DataType
 from mpsearch.device.profiling import Layer
 from mpsearch.errors import ConfigError
+from mpsearch.files import publish
 from mpsearch.graph.model import ModelGraph
 
 if TYPE_CHECKING:
@@ -78,11 +79,9 @@ def save(times: UnitTimes, path: Path) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    part = path.with_suffix(".part")
+    text = json.dumps(times.to_json(), indent=2, sort_keys=True) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(times.to_json(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        part.replace(path)
+        publish(path, lambda part: part.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -5,8 +5,6 @@ Kept on disk by the digests of model and photographs; a damaged file is measured
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from mpsearch import canonical
 from mpsearch.errors import DataError
+from mpsearch.files import publish
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.onnxio import FloatModel
 
@@ -162,12 +161,4 @@ def _load(file: Path, names: tuple[str, ...], count: int) -> dict[str, FloatArra
 
 def save(file: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Write an npz whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            np.savez(out, **dict(arrays))  # type: ignore[arg-type]
-        os.replace(name, file)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+    publish(file, lambda part: np.savez(part, **dict(arrays)))  # type: ignore[arg-type]

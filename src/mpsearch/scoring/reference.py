@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from mpsearch import canonical
 from mpsearch.errors import ConfigError
+from mpsearch.files import publish
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.onnxio import FloatModel
 from mpsearch.images import PhotoSet
@@ -83,15 +82,7 @@ def _read(file: Path, graph: ModelGraph, count: int) -> dict[str, FloatArray] | 
 
 
 def _write(file: Path, arrays: list[FloatArray]) -> None:
-    """Under another name first, so that no reader ever sees half a file."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as target:
-            np.savez(target, *arrays)
-        os.replace(part, file)
+        publish(file, lambda part: np.savez(part, *arrays))
     except OSError as error:
         _log.warning("%s cannot be written (%s): the float model will run again next time", file, error)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -21,7 +21,6 @@ from mpsearch.evaluate import Executor
 from mpsearch.graph.model import ModelGraph
 from mpsearch.images import PhotoSet
 from mpsearch.quant.simulator import Simulator
-from mpsearch.toolchain import files
 from mpsearch.toolchain.snpe.driver import SnpeToolchain
 from mpsearch.toolchain.snpe.tools import Tools
 
@@ -115,7 +114,7 @@ def read_log(tools: Tools, log: Path) -> str:
         folder = Path(name)
         target = folder / "layers.csv"
         argv = (_DIAGVIEW, "--input_log", str(log), "--output", str(target), "--csv_format_version", "2")
-        words = tools.command(argv, cwd=folder, mount=log.parent, user=files.user())
+        words = tools.command(argv, cwd=folder, mount=log.parent, user=process.user())
         ran = process.run(words, env=tools.environment(os.environ), timeout_s=300)
         if ran.code != 0 or not target.is_file():
             said = f"{ran.stderr}\n{ran.stdout}".strip().splitlines()[-1:] or ["it said nothing"]

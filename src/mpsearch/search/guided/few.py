@@ -9,7 +9,7 @@ from mpsearch import canonical, quant
 from mpsearch.candidate import Candidate
 from mpsearch.errors import CandidateError
 from mpsearch.evaluate import Artifact
-from mpsearch.files import published
+from mpsearch.files import publish
 from mpsearch.images import PhotoSet
 from mpsearch.quant.simulator import Simulator
 from mpsearch.scoring.scorer import TaskScorer
@@ -62,8 +62,7 @@ class FewPhotographs:
             self.known[candidate.digest] = error
             if self._path is not None:
                 self.known = {**_read(self._path), **self.known}  # what other workers have learnt meanwhile
-                with published(self._path) as part:
-                    part.write_text(json.dumps(self.known))
+                publish(self._path, lambda part: part.write_text(json.dumps(self.known)))
         return self.known[candidate.digest]
 
 

@@ -16,6 +16,7 @@ from mpsearch.board.simulated import SimulatedBoard
 from mpsearch.candidate import Candidate, DataType
 from mpsearch.errors import CandidateError, ConfigError, SetupError
 from mpsearch.evaluate import Artifact
+from mpsearch.files import made, publish, publish_folder
 from mpsearch.graph import onnxio
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.onnxio import Tail
@@ -23,7 +24,6 @@ from mpsearch.images import PhotoSet
 from mpsearch.record import Timing
 from mpsearch.toolchain.acuity.engine import Engine, Result
 from mpsearch.toolchain.acuity.layers import EngineMap, map_layers
-from mpsearch.toolchain.files import made, publish, publish_folder
 from mpsearch.toolchain.synap import realised
 from mpsearch.toolchain.synap.driver import BuiltDifferently
 from mpsearch.toolchain.synap.metafile import MetafileIO, Rendered, delegate_of, render

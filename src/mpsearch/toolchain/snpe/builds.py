@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpsearch import process
+from mpsearch import files, process
 from mpsearch.errors import CandidateError, MpsearchError, SetupError, TransientError
-from mpsearch.toolchain import files
 from mpsearch.toolchain.snpe import messages
 from mpsearch.toolchain.snpe.tools import Tools, release, version
 from mpsearch.toolchain.verdict import Fault, Verdict
@@ -101,7 +100,7 @@ class Builds:
         program = step.argv[0]
         self.progress(f"{program} ...")
         log = work / f"{program}.log"
-        argv = self.tools.command(step.argv, cwd=work, mount=self.folder, user=files.user())
+        argv = self.tools.command(step.argv, cwd=work, mount=self.folder, user=process.user())
         env = self.tools.environment(os.environ)
         ran = process.run(argv, cwd=work, env=env, timeout_s=self.timeout_s, log=log)
         if ran.code != 0 or (step.makes and not (work / step.makes).is_file()):
@@ -167,7 +166,7 @@ def ask_version(tools: Tools, folder: Path) -> str:
         "Get the SDK from qpm.qualcomm.com and set toolkit.sdk in the board's file, or toolkit.docker to Luxonis' "
         "modelconverter-rvc4 image."
     )
-    argv = tools.command((tools.quantizer, "--version"), cwd=folder, mount=folder.absolute(), user=files.user())
+    argv = tools.command((tools.quantizer, "--version"), cwd=folder, mount=folder.absolute(), user=process.user())
     try:
         ran = process.run(argv, env=tools.environment(os.environ), timeout_s=300)
     except process.ProgramMissing as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mpsearch import canonical
 from mpsearch.errors import CandidateError, ConfigError, SetupError
-from mpsearch.toolchain.files import publish
+from mpsearch.files import publish
 from mpsearch.toolchain.synap import modelinfo
 from mpsearch.toolchain.synap.conversions import Conversions
 from mpsearch.toolchain.synap.modelinfo import ModelInfo

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mpsearch import process
 from mpsearch.errors import CandidateError, MpsearchError, SetupError, TransientError
-from mpsearch.toolchain.files import user
+from mpsearch.process import user
 from mpsearch.toolchain.synap import messages
 from mpsearch.toolchain.synap.command import Command
 from mpsearch.toolchain.verdict import Fault, Verdict

@@ -23,10 +23,10 @@ from mpsearch import canonical
 from mpsearch.candidate import Candidate, DataType
 from mpsearch.errors import CandidateError, ConfigError, SetupError
 from mpsearch.evaluate import Artifact
+from mpsearch.files import made, publish
 from mpsearch.graph import onnxio
 from mpsearch.graph.model import ModelGraph
 from mpsearch.images import PhotoSet
-from mpsearch.toolchain.files import made, publish
 from mpsearch.toolchain.synap import baseline, modelinfo, realised
 from mpsearch.toolchain.synap.command import Command
 from mpsearch.toolchain.synap.conversions import TIMEOUT_S, Conversions, Say
