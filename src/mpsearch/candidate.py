@@ -118,7 +118,7 @@ QUANTIZER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "equalization": ("none", "cle"),
 }
 """What changes the numbers of a whole model: option -> values, the vendor tool's default first. All are SNPE's
-(contract of ``snpe-dlc-quant`` and ``qairt-quantizer``); ``weight_bits`` is what the 8 in ``a8w8`` and ``a16w8`` is."""
+(flags of ``snpe-dlc-quant`` and ``qairt-quantizer``); ``weight_bits`` is what the 8 in ``a8w8`` and ``a16w8`` is."""
 
 RUN_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "delegate": ("npu", "gpu", "cpu"),

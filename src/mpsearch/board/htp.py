@@ -48,7 +48,7 @@ def conversion_ms(profile: Htp, shape: tuple[int, ...], made: DataType, wanted: 
 
 
 def _product(profile: Htp, graph: ModelGraph, node: Node, kind: DataType) -> Work:
-    """Convolutions and products. a16w16 is taken for two passes of a16w8 (peaks 1/2 and 1/4 of a8w8, contract 4)."""
+    """Convolutions and products. a16w16 is taken for two passes of a16w8 (Qualcomm: peaks of 1/2 and 1/4 of a8w8)."""
     slowdown = {
         0: 1.0, 1: profile.hmx_a16_slowdown, 2: 2 * profile.hmx_a16_slowdown, 3: profile.hmx_fp16_slowdown
     }[kind.rank]  # fmt: skip

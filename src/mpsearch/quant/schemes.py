@@ -127,7 +127,7 @@ def quantize_weights(weights: FloatArray, kind: DataType, base: Base, *, axis: i
     """The weights of a unit in type ``kind`` (not float16).
 
     Under ``perchannel_symmetric_affine`` also an int16 unit keeps int8 per-channel weights; the NPU's compiler then
-    refuses it (contract 5.4).
+    refuses it.
 
     Args:
         axis: of the output channels.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpsearch.candidate import Candidate, DataType
+from mpsearch.candidate import Candidate, DataType, Scheme
 from mpsearch.errors import ModelError
 from mpsearch.graph.model import ModelGraph
 
@@ -13,6 +13,8 @@ def illegal(graph: ModelGraph, candidate: Candidate) -> tuple[str, ...]:
     int16 is refused and not emulated: onnxruntime has no 16-bit convolution for CPUs, so it would run in float32 with
     conversions around each layer, slower than float32 and less exact.
     """
+    if candidate.scheme is Scheme.ENCODINGS:
+        return (f"base {candidate.base} is SNPE's; here are uint8, the int8 ones and float16",)
     reasons = []
     kinds = {candidate.base_type, *(kind for _, kind in candidate.overrides)}
     if DataType.INT16 in kinds:

@@ -41,6 +41,8 @@ def illegal(graph: ModelGraph, candidate: Candidate) -> tuple[str, ...]:
 def _base(candidate: Candidate) -> list[str]:
     kinds = {candidate.base_type, *(kind for _, kind in candidate.overrides)}
     foreign = sorted(str(kind) for kind in kinds if kind not in TYPES)
+    if candidate.scheme is Scheme.ENCODINGS and not foreign:
+        return [f"base {candidate.base} is SNPE's; SyNAP's model left alone is base float16"]
     if foreign:
         return [f"SyNAP has no type {' and no '.join(foreign)}; it has {', '.join(TYPES)}"]
     narrow = sorted(str(kind) for kind in kinds if kind.bits == 8)
