@@ -108,6 +108,7 @@ def _search(
     final: bool,
     form: Format,
 ) -> None:
+    from mpsearch.cli.interrupt import Interrupt
     from mpsearch.cli.progress import Doing, Progress
     from mpsearch.pareto.limits import Limits
     from mpsearch.search import reach, samplers, twins
@@ -144,11 +145,12 @@ def _search(
     )  # fmt: skip
 
     def on_trial(trial: int, record: Record, summary: Summary) -> None:
+        interrupt.check()
         progress.on_trial(trial, record, summary)
         _warn(watch.after([known.record for known in ledger.trials]))
 
     try:
-        with Progress(total, limits, doing) as progress:
+        with Interrupt() as interrupt, Progress(total, limits, doing) as progress:
             search = StudyRun(
                 ledger,
                 bench.space,
