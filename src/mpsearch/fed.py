@@ -98,7 +98,7 @@ def from_model(
     path: Path,
     feed: Feed | None,
     *,
-    limit: int,
+    limit: int | None,
     cache: Path,
     shape: tuple[int, ...] | None = None,
     decoder: Mapping[str, Any] | None = None,

@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mpsearch.cli.feeding import (
+    CACHE,
+    BgrOption,
+    CalibrationOption,
+    DecoderOption,
+    MeansOption,
+    PhotosOption,
+    ScaleOption,
+    ShapeOption,
+    feed_of,
+    open_fed,
+    read_decoder,
+)
 from mpsearch.cli.inspect import shape_option
 from mpsearch.cli.layers import chosen
-from mpsearch.cli.options import numbers
 from mpsearch.cli.output import Format, FormatOption, emit, say
 from mpsearch.errors import CandidateError, ConfigError, MpsearchError
 
@@ -20,7 +32,6 @@ if TYPE_CHECKING:
     from mpsearch.fed import Fed, Feed
 
 RESULTS = "results"
-_CACHE = Path("mpsearch-runs") / "models" / "cache"
 
 
 def register(app: typer.Typer) -> None:
@@ -44,13 +55,13 @@ def bench(
     pick: Annotated[
         list[str] | None, typer.Option("--pick", help="Repeatable, of a study: budget, knee, or a trial's number.")
     ] = None,
-    photos: Annotated[str | None, typer.Option(help="Photographs for ONNX files: folder, glob or list.")] = None,
-    calibration: Annotated[str | None, typer.Option(help="Photographs that choose ranges. Default: the same.")] = None,
-    decoder: Annotated[str | None, typer.Option(help="Of ONNX files: a name, or YAML such as '{name: yolo}'.")] = None,
-    means: Annotated[str, typer.Option(help="Of ONNX files: subtracted from pixels; one number, or three.")] = "0",
-    scale: Annotated[str, typer.Option(help="Of ONNX files: divides pixels; one number, or three.")] = "255",
-    bgr: Annotated[bool, typer.Option("--bgr", help="Of ONNX files: channels in the order BGR.")] = False,
-    input_shape: Annotated[str | None, typer.Option(help="For a dynamic input, e.g. 1,3,480,640.")] = None,
+    photos: PhotosOption = None,
+    calibration: CalibrationOption = None,
+    decoder: DecoderOption = None,
+    means: MeansOption = "0",
+    scale: ScaleOption = "255",
+    bgr: BgrOption = False,
+    input_shape: ShapeOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Photographs to score on.")] = 16,
     float_model: Annotated[
         str | None, typer.Option("--float", help="The float model of quantized files, as the truth of their error.")
@@ -64,12 +75,9 @@ def bench(
 ) -> None:
     """Build, time, score and weigh models; float models also as they are, quantized files too."""
     from mpsearch.board.measure import Plan
-    from mpsearch.fed import Feed
 
-    feed = None
-    if photos is not None:
-        feed = Feed(photos, calibration, numbers(means, "--means"), numbers(scale, "--scale"), "bgr" if bgr else "rgb")
-    run = _Run(feed, _decoder(decoder), shape_option(input_shape), limit, target, Plan(limit_s=limit_s), out)
+    feed = feed_of(photos, means, scale, bgr, calibration)
+    run = _Run(feed, read_decoder(decoder), shape_option(input_shape), limit, target, Plan(limit_s=limit_s), out)
     for name in models:
         say(f"{name}:")
         before = len(run.rows)
@@ -126,7 +134,7 @@ class _Run:
             if path.suffix.lower() == ".tflite" and board is None:
                 raise ConfigError(f"{name}: only a SyNAP board runs .tflite files", hint="Give its file with --target.")
             if board is not None:
-                self.rows.append(run.baseline_row(path, board, cache=_CACHE, say=say))
+                self.rows.append(run.baseline_row(path, board, cache=CACHE, say=say))
             elif float_model is None:
                 self.rows.append(run.as_it_is(path, self._plan))
             else:
@@ -156,18 +164,7 @@ class _Run:
         return rows
 
     def _fed(self, name: str) -> Fed:
-        from mpsearch import config
-        from mpsearch.fed import from_model, from_study
-
-        if name.lower().endswith(".onnx"):
-            fed = from_model(
-                Path(name), self._feed, limit=self._limit, cache=_CACHE, shape=self._shape, decoder=self._decoder
-            )
-        else:
-            fed = from_study(config.load(config.find(name)), limit=self._limit)
-        if fed.same_photographs:
-            say("  note: calibrated on the photographs it is scored on; --calibration keeps them apart")
-        return fed
+        return open_fed(name, self._feed, limit=self._limit, shape=self._shape, decoder=self._decoder)
 
     def _candidates(self, fed: Fed, bases: list[str], files: list[Path], picks: list[str]) -> None:
         from mpsearch.bench import files as folders
@@ -205,12 +202,6 @@ def _picked(fed: Fed, how: str, target: str | None) -> tuple[str, Candidate]:
     _, ledger, limits = open_stored(str(fed.study.path), None, target, None)
     trial = pick(ledger.trials, how, limits)
     return f"trial-{trial.number}", trial.record.candidate
-
-
-def _decoder(text: str | None) -> dict[str, Any] | None:
-    from mpsearch.cli.subjects import read_decoder
-
-    return None if text is None else read_decoder(text)
 
 
 def _short(row: Row) -> str:

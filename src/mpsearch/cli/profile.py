@@ -11,15 +11,26 @@ import typer
 
 from mpsearch.candidate import DataType
 from mpsearch.cli import across, layers, times
+from mpsearch.cli.feeding import (
+    BgrOption,
+    CalibrationOption,
+    MeansOption,
+    PhotosOption,
+    ScaleOption,
+    ShapeOption,
+    feed_of,
+    is_model,
+    open_fed,
+)
 from mpsearch.cli.inspect import shape_option
-from mpsearch.cli.options import check_plot, numbers
+from mpsearch.cli.options import check_plot
 from mpsearch.cli.output import Format, FormatOption, emit, say, stderr_console
 from mpsearch.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from mpsearch.fed import Fed, Feed
+    from mpsearch.fed import Feed
     from mpsearch.quant.profile import Measure
 
 UNIT_COLUMNS = ("unit", "kind", "alone_error", "widened_error", "gain", "sqnr_db", "cosine", "entropy")
@@ -47,14 +58,12 @@ def profile(
     over_models: Annotated[
         bool, typer.Option("--across", help="Which kinds of layers are bad in several tables of --layers.")
     ] = False,
-    photos: Annotated[str | None, typer.Option(help="Photographs for an ONNX file: folder, glob or list.")] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="Photographs that choose an ONNX file's ranges. Default: the same.")
-    ] = None,
-    means: Annotated[str, typer.Option(help="With an ONNX file: subtracted from pixels; one number, or three.")] = "0",
-    scale: Annotated[str, typer.Option(help="With an ONNX file: divides pixels; one number, or three.")] = "255",
-    bgr: Annotated[bool, typer.Option("--bgr", help="With an ONNX file: channels in the order BGR.")] = False,
-    input_shape: Annotated[str | None, typer.Option(help="For a dynamic input, e.g. 1,3,480,640.")] = None,
+    photos: PhotosOption = None,
+    calibration: CalibrationOption = None,
+    means: MeansOption = "0",
+    scale: ScaleOption = "255",
+    bgr: BgrOption = False,
+    input_shape: ShapeOption = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help=f"Photographs. Default: {_LIMIT}, with --layers {_LIMIT_LAYERS}.")
     ] = None,
@@ -101,38 +110,19 @@ def profile(
     name = subjects[0] if subjects else None
     if len(subjects or []) > 1:
         raise ConfigError(f"{len(subjects or [])} models at once", hint="One at a time; --across compares tables.")
-    from mpsearch.fed import Feed
-
-    feed = None
-    if photos is not None:
-        feed = Feed(photos, calibration, numbers(means, "--means"), numbers(scale, "--scale"), "bgr" if bgr else "rgb")
+    feed = feed_of(photos, means, scale, bgr, calibration)
+    if feed is not None and not is_model(name):
+        raise ConfigError("--photos is for ONNX files; a study names its own")
     shape = shape_option(input_shape)
     if by_layer:
-        fed = open_fed(name, feed, shape, limit or _LIMIT_LAYERS)
+        fed = open_fed(name, feed, shape=shape, limit=limit or _LIMIT_LAYERS)
         chosen = layers.chosen(fed, base, candidate)
         layers.show(fed, chosen, against, layout.value, dump_type, shapes, out, form)
     elif by_time:
-        fed = open_fed(name, feed, shape, limit or _LIMIT_LAYERS)
+        fed = open_fed(name, feed, shape=shape, limit=limit or _LIMIT_LAYERS)
         times.show(fed, layers.chosen(fed, base, candidate), target, out, form)
     else:
         _sensitivity(name, feed, shape, limit or _LIMIT, base, high, tensors=tensors, plot=plot, form=form)
-
-
-def open_fed(name: str | None, feed: Feed | None, shape: tuple[int, ...] | None, limit: int) -> Fed:
-    """A study, or an ONNX file with its photographs."""
-    from mpsearch import config
-    from mpsearch.fed import from_model, from_study
-
-    if name is not None and name.lower().endswith(".onnx"):
-        fed = from_model(Path(name), feed, limit=limit, cache=Path("mpsearch-runs") / "models" / "cache", shape=shape)
-    elif feed is not None:
-        raise ConfigError("--photos is for ONNX files; a study names its own")
-    else:
-        fed = from_study(config.load(config.find(name)), limit=limit)
-    if fed.same_photographs:
-        count = len(fed.evaluation)
-        say(f"note: calibrated on the {count} photographs it is measured on; --calibration keeps them apart")
-    return fed
 
 
 def _sensitivity(
@@ -151,8 +141,8 @@ def _sensitivity(
     from mpsearch.quant.profile import profile as run
     from mpsearch.report import profile as report
 
-    if name is not None and name.lower().endswith(".onnx"):
-        fed = open_fed(name, feed, shape, limit)
+    if is_model(name):
+        fed = open_fed(name, feed, shape=shape, limit=limit)
         graph, calibration, chosen, cache = fed.graph, fed.calibration, fed.evaluation, None
         measure, error = output_noise(graph, chosen), "outputs' noise over signal"
     else:

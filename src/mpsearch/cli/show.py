@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mpsearch.cli.options import StorageOption, TargetOption
-from mpsearch.cli.output import say
-from mpsearch.cli.subjects import (
+from mpsearch.cli.feeding import (
     BgrOption,
     DecoderOption,
-    Feed,
     MeansOption,
     PhotosOption,
-    PickOption,
     ScaleOption,
-    SubjectsArgument,
-    open_subjects,
+    ShapeOption,
+    feed_of,
+    read_decoder,
 )
+from mpsearch.cli.inspect import shape_option
+from mpsearch.cli.options import StorageOption, TargetOption
+from mpsearch.cli.output import say
+from mpsearch.cli.subjects import Given, PickOption, SubjectsArgument, open_subjects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ def show(
     means: MeansOption = "0",
     scale: ScaleOption = "255",
     bgr: BgrOption = False,
+    input_shape: ShapeOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Only the first so many photographs.")] = 8,
     storage: StorageOption = None,
     target: TargetOption = None,
@@ -52,8 +54,8 @@ def show(
     from mpsearch.scoring import statistics
     from mpsearch.scoring.decoders.base import Segments
 
-    feed = Feed(photos, decoder, means, scale, bgr, limit)
-    with open_subjects(subjects or [], feed, pick or [], storage=storage, target=target, time=False) as found:
+    given = Given(feed_of(photos, means, scale, bgr), read_decoder(decoder), shape_option(input_shape), limit)
+    with open_subjects(subjects or [], given, pick or [], storage=storage, target=target, time=False) as found:
         for subject in found:
             statistics.check(subject.scorer)
         paths = found[0].scorer.photos.paths

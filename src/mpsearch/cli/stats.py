@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mpsearch.cli.options import StorageOption, TargetOption
-from mpsearch.cli.output import Format, FormatOption, emit, say
-from mpsearch.cli.subjects import (
+from mpsearch.cli.feeding import (
     BgrOption,
     DecoderOption,
-    Feed,
-    LimitOption,
     MeansOption,
     PhotosOption,
-    PickOption,
     ScaleOption,
-    SubjectsArgument,
-    open_subjects,
+    ShapeOption,
+    feed_of,
+    read_decoder,
 )
+from mpsearch.cli.inspect import shape_option
+from mpsearch.cli.options import StorageOption, TargetOption
+from mpsearch.cli.output import Format, FormatOption, emit, say
+from mpsearch.cli.subjects import Given, LimitOption, PickOption, SubjectsArgument, open_subjects
 from mpsearch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def stats(
     means: MeansOption = "0",
     scale: ScaleOption = "255",
     bgr: BgrOption = False,
+    input_shape: ShapeOption = None,
     limit: LimitOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for results.csv and detections as COCO JSON.")
@@ -58,8 +59,8 @@ def stats(
     from mpsearch.scoring import statistics
     from mpsearch.scoring.decoders.base import Segments
 
-    feed = Feed(photos, decoder, means, scale, bgr, limit)
-    with open_subjects(subjects or [], feed, pick or [], storage=storage, target=target, time=time) as found:
+    given = Given(feed_of(photos, means, scale, bgr), read_decoder(decoder), shape_option(input_shape), limit)
+    with open_subjects(subjects or [], given, pick or [], storage=storage, target=target, time=time) as found:
         for subject in found:
             statistics.check(subject.scorer)
         statistics.unique(found)

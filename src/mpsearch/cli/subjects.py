@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mpsearch.cli.feeding import CACHE, is_model
 from mpsearch.cli.output import say
 from mpsearch.errors import ConfigError
 
 if TYPE_CHECKING:
     from mpsearch.board.measure import Plan
     from mpsearch.candidate import Candidate
+    from mpsearch.fed import Feed
     from mpsearch.pareto.front import Trial
     from mpsearch.record import Timing
     from mpsearch.scoring.statistics import Batches, Subject
@@ -31,34 +33,29 @@ PickOption = Annotated[
         "--pick", help="Of a study, repeatable: budget, knee, front, a trial's number, or a base (uint8 ...)."
     ),
 ]
-PhotosOption = Annotated[str | None, typer.Option("--photos", help="Photographs: folder, glob or list.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many photographs.")]
-DecoderOption = Annotated[
-    str | None, typer.Option("--decoder", help="Of ONNX files: a name, or YAML such as '{name: yolo, classes: 3}'.")
-]
-MeansOption = Annotated[
-    str, typer.Option("--means", help="Of ONNX files: subtracted; one number, or three with commas.")
-]
-ScaleOption = Annotated[str, typer.Option("--scale", help="Of ONNX files: divides the rest; one number, or three.")]
-BgrOption = Annotated[bool, typer.Option("--bgr", help="Of ONNX files: channels in the order BGR.")]
 
 
 @dataclass(frozen=True)
-class Feed:
-    """How ONNX files are fed and read."""
+class Given:
+    """What the options say.
 
-    photos: str | None
-    decoder: str | None
-    means: str
-    scale: str
-    bgr: bool
+    Attributes:
+        photos: in place of a study's; how ONNX files are fed.
+        decoder, shape: of ONNX files.
+        limit: only the first so many photographs.
+    """
+
+    photos: Feed | None
+    decoder: dict[str, Any] | None
+    shape: tuple[int, ...] | None
     limit: int | None
 
 
 @contextmanager
 def open_subjects(
     names: Sequence[str],
-    feed: Feed,
+    given: Given,
     picks: Sequence[str],
     *,
     storage: str | None = None,
@@ -77,20 +74,20 @@ def open_subjects(
     """
     from mpsearch.scoring.statistics import Subject
 
-    models = [name for name in names if name.lower().endswith(".onnx")]
+    models = [name for name in names if is_model(name)]
     if models and len(models) < len(names):
         other = next(name for name in names if name not in models)
         raise ConfigError(f"{other}: a study and ONNX files at once", hint="One study, or any number of ONNX files.")
     if models:
         if picks:
             raise ConfigError("--pick chooses among a study's candidates; an ONNX file is taken as it is")
-        yield tuple(_model(Path(name), feed, time=time, plan=plan) for name in models)
+        yield tuple(_model(Path(name), given, time=time, plan=plan) for name in models)
         return
     if len(names) > 1:
         raise ConfigError(f"{len(names)} studies at once", hint="One study, or any number of ONNX files.")
-    if feed.decoder is not None:
+    if given.decoder is not None:
         raise ConfigError("--decoder is for ONNX files; a study names its own")
-    bench, chosen = _study(names[0] if names else None, feed, picks or ["budget"], storage, target)
+    bench, chosen = _study(names[0] if names else None, given, picks or ["budget"], storage, target)
     try:
         scorer = bench.scorer
         float_model = Subject("float", scorer, lambda: iter([scorer.float_outputs]))
@@ -102,58 +99,25 @@ def open_subjects(
         bench.board.close()
 
 
-def _model(path: Path, feed: Feed, *, time: bool, plan: Plan | None) -> Subject:
+def _model(path: Path, given: Given, *, time: bool, plan: Plan | None) -> Subject:
     from mpsearch.board.host import time_model
-    from mpsearch.graph.read import read
-    from mpsearch.images import PhotoSet, Preprocess, find
+    from mpsearch.fed import from_model
     from mpsearch.scoring import decoders
     from mpsearch.scoring.scorer import TaskScorer
     from mpsearch.scoring.statistics import Subject
 
-    if feed.photos is None or feed.decoder is None:
-        raise ConfigError(f"{path}: an ONNX file needs --photos and --decoder", hint=f"Decoders: {_known()}")
-    graph = read(path)
-    shape = graph.tensors[graph.inputs[0]].shape
-    if len(shape) != 4 or shape[1] != 3:
-        raise ConfigError(f"{path}: its input is {list(shape)}; photographs need [1, 3, height, width]")
-    means, scale = _numbers("--means", feed.means), _numbers("--scale", feed.scale)
-    preprocess = Preprocess(shape[2], shape[3], means, scale, "bgr" if feed.bgr else "rgb")
-    photos = PhotoSet(find(feed.photos), preprocess, limit=feed.limit)
-    options = read_decoder(feed.decoder)
-    scorer = TaskScorer(graph, decoders.create(str(options.pop("name")), graph, options), photos)
+    if given.photos is None or given.decoder is None:
+        known = ", ".join(decoders.names())
+        raise ConfigError(f"{path}: an ONNX file needs --photos and --decoder", hint=f"Decoders: {known}")
+    fed = from_model(path, given.photos, limit=given.limit, cache=CACHE, shape=given.shape)
+    options = dict(given.decoder)
+    scorer = TaskScorer(fed.graph, decoders.create(str(options.pop("name")), fed.graph, options), fed.evaluation)
     timing = (lambda: time_model(path, plan=plan)) if time else (lambda: None)
     return Subject(path.stem, scorer, lambda: iter([scorer.float_outputs]), timing)
 
 
-def _numbers(option: str, text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"{option} {text!r}: one number, or three with commas between") from error
-
-
-def read_decoder(text: str) -> dict[str, Any]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--decoder {text!r}: not YAML: {error}") from error
-    if isinstance(found, str):
-        return {"name": found}
-    if not isinstance(found, dict) or not isinstance(found.get("name"), str):
-        raise ConfigError(f"--decoder {text!r}: a name, or a mapping with one", hint=f"Decoders: {_known()}")
-    return dict(found)
-
-
-def _known() -> str:
-    from mpsearch.scoring import decoders
-
-    return ", ".join(decoders.names())
-
-
 def _study(
-    name: str | None, feed: Feed, picks: Sequence[str], storage: str | None, target: str | None
+    name: str | None, given: Given, picks: Sequence[str], storage: str | None, target: str | None
 ) -> tuple[Workbench, dict[str, tuple[Candidate, Timing | None]]]:
     """The study made ready, and its chosen candidates by name with the timing that is stored."""
     from mpsearch import config
@@ -163,10 +127,12 @@ def _study(
 
     study = config.load(config.find(name))
     data = study.data
-    if feed.photos is not None:
-        data = data.model_copy(update={"evaluation": str(Path(feed.photos).absolute()), "evaluation_limit": None})
-    if feed.limit is not None:
-        least = min(feed.limit, data.evaluation_limit or feed.limit)
+    if given.photos is not None:
+        data = data.model_copy(
+            update={"evaluation": str(Path(given.photos.photos).absolute()), "evaluation_limit": None}
+        )
+    if given.limit is not None:
+        least = min(given.limit, data.evaluation_limit or given.limit)
         data = data.model_copy(update={"evaluation_limit": least})
     chosen: dict[str, tuple[Candidate, Timing | None]] = {}
     stored = [pick for pick in picks if pick not in BASES]
