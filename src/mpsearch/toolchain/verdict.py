@@ -38,6 +38,14 @@ class Rule:
     hint: str = ""
 
 
+DOCKER: tuple[tuple[Fault, str, str], ...] = (
+    (Fault.SETUP, r"Cannot connect to the Docker daemon", "Start docker: systemctl start docker"),
+    (Fault.SETUP, r"permission denied.*docker.*sock", "Add yourself to the group docker, and log in again."),
+    (Fault.SETUP, r"Unable to find image|pull access denied|manifest unknown", "docker pull the image by hand."),
+    (Fault.SETUP, r"invalid reference format", "Check toolkit.docker in the board's file: image and tag, no spaces."),
+    (Fault.SETUP, r"No space left on device", "Free space in the cache folder."),
+)
+"""What any tool in a container may end with; entries as :func:`rules` takes them."""
 LONGEST = 300
 _KILLED = {137: "killed (out of memory?)", -9: "killed (out of memory?)", 139: "crashed", -11: "crashed"}
 

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,11 +26,11 @@ from mpsearch.candidate import Candidate, DataType
 from mpsearch.errors import DataError, MpsearchError
 from mpsearch.evaluate import Artifact
 from mpsearch.graph.model import ModelGraph, Role
-from mpsearch.graph.read import read
 from mpsearch.images import Preprocess, letterbox, load_rgb
 from mpsearch.quant.simulator import Simulator
 from mpsearch.scoring import decoders
 from mpsearch.scoring.faces import detect
+from mpsearch.testing.lab import held
 from mpsearch.testing.lab.faults import Faults
 
 _BYTES = {"uint8": 1, "i8": 1, "int8": 1, "i16": 2, "float16": 2, "float32": 4, "int32": 4}
@@ -44,21 +44,6 @@ _SLOWER = {"npu": 1.0, "gpu": 20.0, "cpu": 10.0}
 
 class Refusal(Exception):
     """What the tool prints before it ends with code 1."""
-
-
-class _Known:
-    """Calibration photographs of which only the digest is left; the statistics are in the lab's cache."""
-
-    def __init__(self, digest: str, count: int, shape: tuple[int, ...], *, blank: bool) -> None:
-        self.digest, self._count, self._shape, self._blank = digest, count, shape, blank
-
-    def __len__(self) -> int:
-        return self._count
-
-    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
-        if not self._blank:
-            raise Refusal("Failed to load network")
-        yield np.zeros(self._shape, np.float32)
 
 
 @dataclass(frozen=True)
@@ -97,33 +82,17 @@ def _load(digest: str, path: str, folder: Path) -> Loaded:
     if not onnx_file.is_file():
         onnx_file.parent.mkdir(exist_ok=True)
         onnx_file.write_bytes(model)
-    graph = _read(onnx_file, tuple(about["shape"] or ()))
+    graph = held.read(onnx_file, tuple(about["shape"] or ()))
     shape = graph.tensors[graph.inputs[0]].shape
-    known, count = about["photos"] or ("blank", 1)
-    photos = _Known(known, count, shape, blank=about["photos"] is None)
+    photos = held.Remembered(about["photos"], shape)
     candidate = Candidate.from_json(about["candidate"])
     artifact = Artifact(candidate, {unit: DataType(kind) for unit, kind in about["types"].items()})
-    simulator = _simulator(graph, photos, folder / "cache")
+    simulator = held.simulator(graph, photos, folder / "cache")
     latency = SimulatedBoard(profile.load(about["target"]), graph).time(artifact).median_ms
     return Loaded(
         graph, artifact, simulator, names["inputs"], names["outputs"], latency * _SLOWER[about["delegate"]],
         tuple(about["means"]), about["scale"], about["order"],
     )  # fmt: skip
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path, shape: tuple[int, ...]) -> ModelGraph:
-    return read(path, input_shape=shape or None)
-
-
-_simulators: dict[tuple[str, str], Simulator] = {}
-
-
-def _simulator(graph: ModelGraph, photos: _Known, cache: Path) -> Simulator:
-    key = (graph.digest, photos.digest)
-    if key not in _simulators:
-        _simulators[key] = Simulator(graph, photos, photos, cache=cache, threads=1)
-    return _simulators[key]
 
 
 class Npu:
@@ -150,7 +119,7 @@ class Npu:
                 return {"inputs": _sized(names["inputs"]), "outputs": _sized(names["outputs"]), "times": times}
             loaded = _load(digest, path, self._folder)
             return self._detect(loaded, request) if request.get("detect") else self._predict(loaded, request)
-        except Refusal as error:
+        except (Refusal, held.Forgotten) as error:
             return {"error": str(error)}
         except MpsearchError as error:
             return {"error": f"Prediction 0 failed: {error.message}"}

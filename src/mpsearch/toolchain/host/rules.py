@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mpsearch.candidate import Candidate, DataType, Scheme
-from mpsearch.errors import ModelError
 from mpsearch.graph.model import ModelGraph
+from mpsearch.toolchain import refusals
 
 
 def illegal(graph: ModelGraph, candidate: Candidate) -> tuple[str, ...]:
@@ -24,11 +24,4 @@ def illegal(graph: ModelGraph, candidate: Candidate) -> tuple[str, ...]:
         reasons.append(f"{' and '.join(narrow)} over {candidate.base}: a model has one 8-bit type, its base")
     if candidate.preprocess != "cpu":
         reasons.append(f"preprocessing {candidate.preprocess}: the host's camera frames are the CPU's work")
-    unknown = [unit for unit, _ in candidate.overrides if unit not in graph.unit]
-    if unknown:
-        reasons.append(f"no unit {unknown[0]!r}")
-    try:
-        graph.delivered(candidate)
-    except ModelError as error:
-        reasons.append(error.message)
-    return tuple(reasons)
+    return (*reasons, *refusals.unknown(graph, candidate), *refusals.delivery(graph, candidate))

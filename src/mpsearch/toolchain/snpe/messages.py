@@ -12,11 +12,7 @@ from mpsearch.toolchain import verdict
 from mpsearch.toolchain.verdict import Fault, Verdict
 
 _ENTRIES: tuple[tuple[Fault, str, str], ...] = (
-    # docker and the system
-    (Fault.SETUP, r"Cannot connect to the Docker daemon", "Start docker: systemctl start docker"),
-    (Fault.SETUP, r"permission denied.*docker.*sock", "Add yourself to the group docker, and log in again."),
-    (Fault.SETUP, r"Unable to find image|pull access denied|manifest unknown", "docker pull the image by hand."),
-    (Fault.SETUP, r"No space left on device", "Free space in the cache folder."),
+    *verdict.DOCKER,
     (Fault.SETUP, r"error while loading shared libraries: .*", "Install the SDK's dependencies, or use its container."),
     (
         Fault.SETUP,

@@ -6,11 +6,9 @@ refusals of ``qairt-quantizer``. What only a device knows is not here: it is lea
 
 from __future__ import annotations
 
-import difflib
-
 from mpsearch.candidate import QUANTIZER_OPTIONS, Algorithm, Candidate, DataType, Scheme
-from mpsearch.errors import ModelError
-from mpsearch.graph.model import ModelGraph, Role
+from mpsearch.graph.model import ModelGraph
+from mpsearch.toolchain import refusals
 
 TYPES = (DataType.A8W8, DataType.A16W8, DataType.A16W16, DataType.FLOAT16)
 WEIGHTED = frozenset(("conv", "depthwise", "deconv", "gemm"))
@@ -23,18 +21,11 @@ MODERN = ("act_calibration", "param_calibration", "act_schema", "param_schema")
 
 def illegal(graph: ModelGraph, candidate: Candidate) -> tuple[str, ...]:
     """Why this candidate cannot be built with SNPE for HTP v73; empty when nothing is known against it."""
-    reasons = [*_types(candidate), *_overrides(graph, candidate), *_options(candidate)]
+    reasons = [*_types(candidate), *refusals.overrides(graph, candidate), *_options(candidate)]
     if candidate.preprocess != "cpu":
         reasons.append(f"preprocessing {candidate.preprocess}: HTP takes frames from the CPU")
-    try:
-        delivered = graph.delivered(candidate)
-    except ModelError as error:
-        return (*reasons, error.message)
-    if not reasons:
-        reasons += _wide_weights(graph, candidate)
-    tensors = [tensor for several in delivered.values() for tensor in several]
-    reasons += [f"tensor {t} would be delivered twice" for t in dict.fromkeys(tensors) if tensors.count(t) > 1]
-    return tuple(reasons)
+    reasons += refusals.delivery(graph, candidate)
+    return tuple(reasons or _wide_weights(graph, candidate))
 
 
 def wide_outputs(graph: ModelGraph, candidate: Candidate) -> tuple[str, ...]:
@@ -63,18 +54,6 @@ def _types(candidate: Candidate) -> list[str]:
             "fp16 as a base means no quantizer step at all, so no unit can have another type; "
             "take a quantized base and give float16 to units"
         )
-    return reasons
-
-
-def _overrides(graph: ModelGraph, candidate: Candidate) -> list[str]:
-    reasons = []
-    for name, kind in candidate.overrides:
-        unit = graph.unit.get(name)
-        if unit is None:
-            close = difflib.get_close_matches(name, graph.unit, n=1)
-            reasons.append(f"no unit {name!r}" + (f"; nearest: {close[0]!r}" if close else ""))
-        elif unit.role is Role.TRANSPARENT:
-            reasons.append(f"unit {name!r} only carries a type and cannot be given {kind}")
     return reasons
 
 

@@ -13,12 +13,7 @@ from mpsearch.toolchain.verdict import Fault as Fault
 from mpsearch.toolchain.verdict import Verdict as Verdict
 
 _ENTRIES: tuple[tuple[Fault, str, str], ...] = (
-    # docker and the system
-    (Fault.SETUP, r"Cannot connect to the Docker daemon", "Start docker: systemctl start docker"),
-    (Fault.SETUP, r"permission denied.*docker.*sock", "Add yourself to the group docker, and log in again."),
-    (Fault.SETUP, r"Unable to find image|pull access denied|manifest unknown", "docker pull the image by hand."),
-    (Fault.SETUP, r"invalid reference format", "Check toolkit.docker in the board's file: image and tag, no spaces."),
-    (Fault.SETUP, r"No space left on device", "Free space in the cache folder."),
+    *verdict.DOCKER,
     (Fault.SETUP, r"failed to create working directory", "Is the cache folder mounted in the container?"),
     # command line
     (Fault.SETUP, r"synap_convert\S*: error: .*|unrecognized arguments", "Is this the toolkit's converter, 3.x?"),

@@ -7,12 +7,11 @@ they are learnt.
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from mpsearch.candidate import Candidate, DataType, Scheme
-from mpsearch.errors import ModelError
-from mpsearch.graph.model import ModelGraph, Role
+from mpsearch.graph.model import ModelGraph
+from mpsearch.toolchain import refusals
 
 PREPROCESSING = ("yuv444", "yuv420", "nv12", "nv21", "gray", "rgb", "bgra", "rgb888p", "rgb888p3")
 """Frame formats that the NPU can convert itself, as ``Candidate.preprocess`` ``"<format>:<width>x<height>"``."""
@@ -26,16 +25,9 @@ _WEIGHTED = frozenset(("conv", "depthwise", "deconv", "gemm"))
 
 def illegal(graph: ModelGraph, candidate: Candidate) -> tuple[str, ...]:
     """Why this candidate cannot be built with SyNAP; empty when nothing is known against it."""
-    reasons = [*_base(candidate), *_overrides(graph, candidate), *_preprocess(candidate)]
-    try:
-        delivered = graph.delivered(candidate)
-    except ModelError as error:
-        return (*reasons, error.message)
-    if not reasons:
-        reasons += _int16_per_channel(graph, candidate)
-    tensors = [tensor for several in delivered.values() for tensor in several]
-    reasons += [f"tensor {t} would be delivered twice" for t in dict.fromkeys(tensors) if tensors.count(t) > 1]
-    return tuple(reasons)
+    reasons = [*_base(candidate), *refusals.overrides(graph, candidate), *_preprocess(candidate)]
+    reasons += refusals.delivery(graph, candidate)
+    return tuple(reasons or _int16_per_channel(graph, candidate))
 
 
 def _base(candidate: Candidate) -> list[str]:
@@ -58,18 +50,6 @@ def _base(candidate: Candidate) -> list[str]:
             "float16 as a base means no quantization at all, so no unit can have another type; "
             "take an 8-bit or int16 base and give float16 to units"
         )
-    return reasons
-
-
-def _overrides(graph: ModelGraph, candidate: Candidate) -> list[str]:
-    reasons = []
-    for name, kind in candidate.overrides:
-        unit = graph.unit.get(name)
-        if unit is None:
-            close = difflib.get_close_matches(name, graph.unit, n=1)
-            reasons.append(f"no unit {name!r}" + (f"; nearest: {close[0]!r}" if close else ""))
-        elif unit.role is Role.TRANSPARENT:
-            reasons.append(f"unit {name!r} only carries a type and cannot be given {kind}")
     return reasons
 
 

@@ -26,11 +26,10 @@ from mpsearch.candidate import Candidate, DataType
 from mpsearch.errors import MpsearchError
 from mpsearch.evaluate import Artifact
 from mpsearch.graph.model import ModelGraph
-from mpsearch.graph.read import read
 from mpsearch.quant.simulator import Simulator
+from mpsearch.testing.lab import held
 from mpsearch.testing.lab.snpe import dlc
 from mpsearch.testing.lab.snpe.faults import SnpeFaults
-from mpsearch.testing.lab.snpe.inputs import Remembered
 from mpsearch.testing.lab.snpe.realise import refused_by_htp
 
 _NOISE = 0.004
@@ -40,7 +39,6 @@ _PROFILES = {"burst": 0.85, "high_performance": 0.9, "sustained_high_performance
              "low_balanced": 1.2, "high_power_saver": 1.4, "power_saver": 1.8, "low_power_saver": 2.2,
              "extreme_power_saver": 3.0}  # fmt: skip
 _SOC = "sm8550"
-_BLANK = {"photos": ["blank", 1]}
 _REFUSED = (
     "error_code=1002; error_message=Layer parameter value is invalid. No backend could validate Op={name} Type={type} "
     "error code=3110; error_component=Model Validation; line_no=156; thread_id=512378832120"
@@ -74,7 +72,7 @@ def _load(digest: str, path: str, folder: Path, plain: bool) -> Loaded:
     if not network.is_file():
         network.parent.mkdir(exist_ok=True)
         network.write_bytes(made.network)
-    graph = _read(network, tuple(made.about.get("shape") or ()))
+    graph = held.read(network, tuple(made.about.get("shape") or ()))
     run = made.about.get("run")
     if plain or run is None or run["photos"] is None:
         candidate = Candidate("float16" if plain else "fp16")
@@ -82,25 +80,10 @@ def _load(digest: str, path: str, folder: Path, plain: bool) -> Loaded:
     else:
         candidate = Candidate.from_json(run["candidate"])
         types = {unit: DataType(kind) for unit, kind in run["types"].items()}
-    photos = Remembered(run if run and run["photos"] else _BLANK, graph.tensors[graph.inputs[0]].shape)
-    simulator = _simulator(graph, photos, folder / "cache")
+    photos = held.Remembered(run["photos"] if run else None, graph.tensors[graph.inputs[0]].shape)
+    simulator = held.simulator(graph, photos, folder / "cache")
     spent = cost.estimate(profile.load("rvc4"), graph, candidate, types)
     return Loaded(made, graph, Artifact(candidate, types), simulator, spent)
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path, shape: tuple[int, ...]) -> ModelGraph:
-    return read(path, input_shape=shape or None)
-
-
-_simulators: dict[tuple[str, str], Simulator] = {}
-
-
-def _simulator(graph: ModelGraph, photos: Remembered, cache: Path) -> Simulator:
-    key = (graph.digest, photos.digest)
-    if key not in _simulators:
-        _simulators[key] = Simulator(graph, photos, photos, cache=cache, threads=1)
-    return _simulators[key]
 
 
 class Hexagon:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,16 +77,3 @@ class RawPhotos:
         for start in range(0, len(self), size):
             values = [np.fromfile(file, "<f4").reshape(self.dims) for file in self.files[start : start + size]]
             yield np.concatenate([v.transpose(0, 3, 1, 2) if self.last else v for v in values])
-
-
-class Remembered:
-    """Photographs that were seen before: their statistics are in the lab's cache."""
-
-    def __init__(self, run: Mapping[str, Any], shape: Sequence[int]) -> None:
-        self.digest, self._count, self._shape = str(run["photos"][0]), int(run["photos"][1]), tuple(shape)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def batches(self, size: int) -> Iterator[NDArray[np.float32]]:
-        yield np.zeros(self._shape, np.float32)
