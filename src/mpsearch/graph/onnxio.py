@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,26 @@ class FloatModel:
 
 def load_for(graph: ModelGraph) -> onnx.ModelProto:
     """The model that ``graph`` was read from, with the same input shape."""
-    return load(graph.path, input_shape=graph.tensors[graph.inputs[0]].shape if graph.reshaped else None)
+    return load(graph.path, input_shape=_shape_of(graph))
+
+
+def _shape_of(graph: ModelGraph) -> tuple[int, ...] | None:
+    """Of the input, where it is not the file's own."""
+    return graph.tensors[graph.inputs[0]].shape if graph.reshaped else None
+
+
+@lru_cache(maxsize=32)
+def _behind(
+    digest: str,
+    path: Path,
+    shape: tuple[int, ...] | None,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    threads: int,
+) -> ort.InferenceSession:
+    """The nodes behind a cut, which many candidates share; ``digest`` is the model's."""
+    model = onnx.shape_inference.infer_shapes(load(path, input_shape=shape))
+    return session(extract(model, inputs, outputs), threads=threads)
 
 
 class Tail:
@@ -190,8 +210,7 @@ class Tail:
         self._inputs = tuple(dict.fromkeys(tensor for tensors in cut.values() for tensor in tensors))
         self._session: ort.InferenceSession | None = None
         if cut:
-            model = onnx.shape_inference.infer_shapes(load_for(graph))
-            self._session = session(extract(model, self._inputs, self._cut), threads=threads)
+            self._session = _behind(graph.digest, graph.path, _shape_of(graph), self._inputs, self._cut, threads)
 
     def complete(self, device: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Delivered tensor -> ``[N, ...]`` becomes model output -> ``[N, ...]``."""
