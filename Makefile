@@ -13,7 +13,7 @@ EXTRAS = $(BIN)/python -c 'import sys, tomllib; \
 	extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
 	print("\n".join(line for name in sys.argv[1:] for line in extras[name]))'
 
-.PHONY: demo test lint bench-smoke acuity-install acuity-test clean
+.PHONY: demo test lint bench-smoke modelconv-install modelconv-test acuity-install acuity-test clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mpsearch demo-data $(DEMO_DATA)
@@ -37,6 +37,12 @@ bench-smoke: $(VENV)/dev.stamp
 		echo "--- $$script --smoke"; \
 		$(BIN)/python "$$script" --smoke; \
 	done
+
+# Luxonis' modelconverter reads what we export. It brings an S3 client, docker and a web SDK, 1.5 GB: in a venv of its own.
+modelconv-install: $(VENV)/modelconv.stamp
+
+modelconv-test: $(VENV)/dev.stamp $(VENV)/modelconv.stamp
+	MPSEARCH_MODELCONV_PYTHON=$(CURDIR)/$(VENV)/modelconv/bin/python $(BIN)/python -m pytest tests/unit/test_snpe_bundle.py
 
 # The vendor's engine needs a Python 3.10 and about 2 GB from PyPI; see docs/acuity.md.
 acuity-install: $(VENV)/dev.stamp
@@ -63,6 +69,11 @@ $(VENV)/demo.stamp: $(VENV)/python.stamp pyproject.toml
 	$(PIP) install --quiet --editable .
 	$(EXTRAS) demo > $(VENV)/demo.txt
 	$(PIP) install --quiet --no-deps --requirement $(VENV)/demo.txt
+	@touch $@
+
+$(VENV)/modelconv.stamp: $(VENV)/python.stamp
+	$(PYTHON) -m venv $(VENV)/modelconv
+	$(VENV)/modelconv/bin/python -m pip --disable-pip-version-check install --quiet modelconv==0.6.2
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
