@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,14 @@ from typer.testing import CliRunner
 from mpsearch import config
 from mpsearch.candidate import Candidate
 from mpsearch.cli.app import app
+from mpsearch.device import opening
 from mpsearch.graph.read import read
 from mpsearch.photographs import photo_set
 from mpsearch.record import Measured
 from mpsearch.testing.lab.snpe.bench import SnpeLab
 from mpsearch.testing.models import Builder, save
 from mpsearch.toolchain.snpe import dlcinfo
-from mpsearch.toolchain.snpe.driver import SnpeToolchain
-from mpsearch.toolchain.snpe.tools import Tools
+from mpsearch.toolchain.snpe.artifact import SnpeArtifact
 from mpsearch.workbench import open_workbench
 
 SIZE, STRIDE = 320, 32
@@ -133,11 +134,13 @@ def test_the_search_finds_the_overrides_and_their_export_rebuilds_the_same(study
     assert wide.keys() & {"t3", "t6"}, "what one of its branches makes"
     assert yaml.safe_load((bundle / "modelconverter.yaml").read_text())["rvc4"]["encodings"] == "overrides.json"
     candidate = Candidate.from_json(json.loads((bundle / "candidate.json").read_text()))
+    graph, loaded = read(study.parent / "model.onnx"), config.load(study)
+    photos = [photo_set(loaded, graph, which) for which in ("calibration", "evaluation")]
     with SnpeLab(tmp_path / "lab") as lab:
-        graph, loaded = read(study.parent / "model.onnx"), config.load(study)
-        photos = photo_set(loaded, graph, "calibration")
-        built = SnpeToolchain(graph, photos, tmp_path / "cache", Tools(sdk=lab.sdk)).build(candidate)
-        (listing,) = (tmp_path / "cache").glob("dataset-*/inputs.txt")
+        board = opening.open(lab.board_file("local"), graph, *photos, None, cache=tmp_path / "cache")
+        built = board.toolchain.build(candidate)
+        assert isinstance(built, SnpeArtifact)
+        (listing,) = (tmp_path / "cache").glob("snpe/dataset-*/inputs.txt")
         shutil.copyfile(listing, bundle / "inputs.txt")
         path = f"{lab.sdk_bin}:{os.environ['PATH']}"
         ran = subprocess.run(
@@ -146,4 +149,16 @@ def test_the_search_finds_the_overrides_and_their_export_rebuilds_the_same(study
         )  # fmt: skip
         assert ran.returncode == 0, ran.stderr
         again = dlcinfo.parse(ran.stdout[ran.stdout.index("DLC info of") :])
+        rebuilt = bundle / built.dlc.name
+        assert rebuilt.is_file(), f"{built.dlc.name} is not among {sorted(file.name for file in bundle.iterdir())}"
+        first, second = (
+            [dict(batch) for batch in board.executor.batches(artifact)]
+            for artifact in (built, replace(built, dlc=rebuilt))
+        )
+        board.board.close()
     assert (again.inputs, again.outputs, again.tensors) == (built.info.inputs, built.info.outputs, built.info.tensors)
+    assert [batch.keys() for batch in first] == [batch.keys() for batch in second]
+    assert all(np.array_equal(one[name], other[name]) for one, other in zip(first, second, strict=True) for name in one)
+    scorer = open_workbench(loaded, cache=tmp_path / "host").scorer
+    best = min((row for row in rows if row["feasible"]), key=lambda row: row["box_mse_px2"])
+    assert scorer.score(iter(second)).objective == pytest.approx(best["box_mse_px2"])
