@@ -21,9 +21,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mpsearch import config
+from mpsearch import canonical, config
+from mpsearch.candidate import Candidate
 from mpsearch.pareto.front import Objectives, Trial, front, hypervolume
 from mpsearch.pareto.limits import Limits
+from mpsearch.record import Record
 from mpsearch.search.opening import open_sampler
 from mpsearch.study.folder import cache_folder
 from mpsearch.study.ledger import Ledger
@@ -64,9 +66,10 @@ def compare(path: Path, trials: int, sampler: str, seed: int, folder: Path) -> d
     ready_s = time.perf_counter() - start
     limits = Limits(bench.budget_ms, study.limits.missed, study.limits.extra, study.budget.at)
     start = time.perf_counter()
-    hand_made = _measure(bench, (*bench.space.uniforms(), *bench.space.tails()))
-    hand_s = time.perf_counter() - start
     folder.mkdir(parents=True, exist_ok=True)
+    by_hand = (*bench.space.uniforms(), *bench.space.tails())
+    hand_made = _measure(bench, by_hand, folder / f"{study.name}-{canonical.digest(bench.fingerprint)[:12]}.jsonl")
+    hand_s = time.perf_counter() - start
     ledger = Ledger.create(default_url(folder / study.name), study.name, bench.fingerprint, limits)
     start = time.perf_counter()
     name = sampler or study.sampler
@@ -83,11 +86,20 @@ def compare(path: Path, trials: int, sampler: str, seed: int, folder: Path) -> d
     return result
 
 
-def _measure(bench: Workbench, candidates: Sequence[Any]) -> tuple[Trial, ...]:
+def _measure(bench: Workbench, candidates: Sequence[Candidate], path: Path) -> tuple[Trial, ...]:
+    """Kept in ``path`` line by line, so that a second run of the same study does not measure them again."""
+    known: dict[str, Record] = {}
+    if path.exists():
+        stored = (Record.from_json(json.loads(line)) for line in path.read_text().splitlines() if line.endswith("}"))
+        known = {record.candidate.digest: record for record in stored}
     found: list[Trial] = []
-    for number, candidate in enumerate({c.digest: c for c in candidates}.values()):
-        origin = "uniform" if candidate.is_uniform else "tail"
-        found.append(Trial(number, bench.evaluator.evaluate(candidate), origin))
+    with path.open("a") as out:
+        for number, (digest, candidate) in enumerate({c.digest: c for c in candidates}.items()):
+            if digest not in known:
+                known[digest] = bench.evaluator.evaluate(candidate)
+                out.write(json.dumps(known[digest].to_json()) + "\n")
+                out.flush()
+            found.append(Trial(number, known[digest], "uniform" if candidate.is_uniform else "tail"))
     return tuple(found)
 
 

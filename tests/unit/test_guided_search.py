@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import optuna
@@ -12,11 +13,15 @@ from mpsearch.candidate import Candidate
 from mpsearch.pareto.front import Trial
 from mpsearch.pareto.limits import Limits
 from mpsearch.pareto.pick import best
+from mpsearch.record import Measured
 from mpsearch.search import samplers
 from mpsearch.search.guided import Context, GuidedSampler, seeds
 from mpsearch.search.guided.engine import Engine
 from mpsearch.search.guided.report import error_loo, latency_loo, switches
+from mpsearch.space import load as loading
+from mpsearch.space import spec, yamlfile
 from mpsearch.space.load import load
+from mpsearch.space.space import SearchSpace
 from mpsearch.study.ledger import Ledger
 from mpsearch.study.run import StudyRun
 from mpsearch.testing.toy import ToyEvaluator, toy_graph
@@ -85,6 +90,32 @@ def test_a_seed_decides_the_study_and_a_resumed_one_goes_on_as_if_it_had_not_sto
     other[0].run(16)
     assert digests(parts[1]) == digests(whole[1])
     assert digests(other[1]) != digests(whole[1])
+
+
+def test_it_finds_the_best_tail_where_groups_cannot_say_it() -> None:
+    graph = toy_graph(body=24)
+    text = "vendor: synap\nbases: [uint8]\ntypes: [int16]\ngrouping: {by: stage, stages: 1}\ntails: 24\ncuts: none\n"
+    searched = loading.build(spec.parse(yamlfile.parse(text, "s.yaml"), "s"), graph)
+    evaluator, limits = ToyEvaluator(graph), Limits(budget_ms=15.0)
+    every = {candidate.digest: evaluator.evaluate(candidate) for candidate in candidates(searched)}
+    measured = {digest: r.outcome for digest, r in every.items() if isinstance(r.outcome, Measured)}
+    within = {d: o.score.objective for d, o in measured.items() if o.timing.median_ms <= limits.budget_ms}
+    ledger = Ledger.create(memory(), "tails", {"space": searched.digest}, limits)
+    context = Context(searched, limits, planned=12)
+    run = StudyRun(
+        ledger, searched, evaluator, limits=limits, sampler=lambda _: GuidedSampler(context, 1),
+        seeds=seeds(searched),
+    )  # fmt: skip
+    run.run(12)
+    winner = min(within, key=within.__getitem__)
+    assert len(every) > 30
+    assert every[winner].candidate in searched.tails()
+    assert winner in digests(ledger)
+
+
+def candidates(searched: SearchSpace) -> set[Candidate]:
+    names, choices = zip(*searched.dimensions.items(), strict=True)
+    return {searched.at(dict(zip(names, point, strict=True))) for point in itertools.product(*choices)}
 
 
 @pytest.mark.parametrize("first", ["tpe", "random"])

@@ -8,8 +8,9 @@ import numpy as np
 
 from mpsearch.candidate import Candidate
 from mpsearch.record import Record
+from mpsearch.search.guided import scout
 from mpsearch.search.guided.cheap import CheapRung
-from mpsearch.search.guided.choice import Chooser, Point, Situation, front
+from mpsearch.search.guided.choice import Chooser, Point, Situation, front, log_error
 from mpsearch.search.guided.context import Context
 from mpsearch.search.guided.frames import Frame
 from mpsearch.search.guided.knowledge import Known
@@ -70,12 +71,33 @@ class Engine:
         if len(measured) < 2:
             return None
         frames = self._frames(measured, rng)
+        tails = self._tails(frames, rng)
         places = [at for candidate in running if (at := self.learner.encoder.encode(candidate).at) is not None]
-        for frame in (*frames, *(frame for frame, _ in places)):  # every column must exist before anything is fitted
+        seen = (frame for frame, _ in places)
+        for frame in (*frames, *tails, *seen):  # every column must exist before anything is fitted
             self.learner.features.tables(frame)
             self.learner.encoder.encode(frame.plain)
         models = self.learner.fit(known)
+        if tails:
+            found = (*frames, *self._promising(models, tails, measured))
+            frames = list({id(frame): frame for frame in found}.values())
         return self._chooser.choose(Situation(models, frames, measured, running, fresh), rng)
+
+    def _tails(self, frames: Sequence[Frame], rng: np.random.Generator) -> list[Frame]:
+        """A few to look at, under each base's best choice of everything else."""
+        space = self.learner.frames
+        if not space.tails:
+            return []
+        first = {frame.base: frame for frame in reversed(frames)}
+        return scout.draw(space, list(first.values()), rng)
+
+    def _promising(self, models: Models, tails: Sequence[Frame], measured: Sequence[Known]) -> list[Frame]:
+        best_known = front(measured)
+        steps = np.array([[item.latency_ms, log_error(item.error_px2)] for item in best_known]).reshape(-1, 2)
+        end_ms = self.context.limits.budget_ms or max(item.latency_ms or 0.0 for item in measured)
+        worst = max(log_error(item.error_px2) for item in measured)
+        parents = [item.at for item in best_known if item.at is not None]
+        return scout.best(self.learner, models, tails, parents, steps, (end_ms, worst))
 
     def _opening(self, count: int, fresh: Fresh) -> Point | None:
         """Uniforms first: nothing can be fitted to less than the ends."""

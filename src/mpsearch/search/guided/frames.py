@@ -1,9 +1,11 @@
-"""A frame is a choice of everything but types (base, algorithm, cuts ...); within it the space becomes small tables.
+"""A frame is a choice of everything but the groups' types (base, algorithm, cuts, tail ...); within it the space
+becomes small tables.
 
 A unit's type is known by its *rank* (:attr:`~mpsearch.candidate.DataType.rank`). A compute unit's rank is decided by
 its group's option alone; a transparent unit has the highest rank among its inputs, which may belong to several groups;
 an output tensor that follows has the highest of its producers'. So every live unit has a *source*: a constant and a set
-of *signals*, whose maximum is its rank. A signal is a group with a rank for each of its options.
+of *signals*, whose maximum is its rank. A signal is a group with a rank for each of its options. A tail lifts the ranks
+of the units behind it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 from mpsearch.candidate import BASES, Candidate, DataType, Scheme
 from mpsearch.graph.model import ModelGraph, Role
 from mpsearch.search.guided.arrays import Ints
+from mpsearch.space.decode import NO_TAIL
 from mpsearch.space.space import SearchSpace
 
 _KINDS = (DataType.INT8, DataType.INT16, DataType.INT16, DataType.FLOAT16)
@@ -44,11 +47,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Frame:
-    """One choice of everything but types.
+    """One choice of everything but the groups' types.
 
     Attributes:
-        params: dimensions other than groups and tail -> choice.
-        plain: the candidate with the base type everywhere.
+        params: dimensions other than groups -> choice.
+        plain: the candidate with the base type everywhere, the tail's too.
         options: for each group of the space, its choices that differ here (one only: the group is cut away, or the
             vendor's rules leave it no choice).
         signals: what :class:`Source` refers to.
@@ -105,10 +108,18 @@ class Frame:
 
 
 class Frames:
-    """The frames of one space, made when asked for."""
+    """The frames of one space, made when asked for.
+
+    Attributes:
+        dimensions: what a frame chooses besides a tail -> choices.
+        tails: parameters of every tail in every type.
+    """
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
+        self.tails: tuple[Mapping[str, str], ...] = tuple(
+            {"tail": tail.node, "tail_type": kind} for tail in space.tail_positions for kind in space.types
+        )
         self.group_of = {unit: index for index, group in enumerate(space.groups) for unit in group.units}
         self.dimensions = {
             name: choices
@@ -120,6 +131,8 @@ class Frames:
     def at(self, params: Mapping[str, str]) -> Frame:
         """The frame of these parameters; those left out take their first choice."""
         full = {name: params.get(name, choices[0]) for name, choices in self.dimensions.items()}
+        if params.get("tail", NO_TAIL) != NO_TAIL:
+            full |= {"tail": params["tail"], "tail_type": params["tail_type"]}
         key = tuple(full.values())
         if key not in self._made:
             self._made[key] = self._make(full)
@@ -131,9 +144,13 @@ class Frames:
         return self.at({**cuts, "base": base})
 
     def of(self, candidate: Candidate) -> tuple[Frame, Ints] | None:
-        """The frame and the assignment of a candidate; None when groups and frame alone cannot say it."""
-        params = {**self.space.nearest(_untyped(candidate)), "tail": "none"}
-        frame = self.at(params)
+        """The frame and the assignment of a candidate, without a tail where it needs none; None outside the space."""
+        found = self._within(self.at({**self.space.nearest(_untyped(candidate)), "tail": NO_TAIL}), candidate)
+        if found is None and self.tails:
+            found = self._within(self.at(self.space.nearest(candidate)), candidate)
+        return found
+
+    def _within(self, frame: Frame, candidate: Candidate) -> tuple[Frame, Ints] | None:
         if _untyped(candidate) != frame.plain:
             return None
         chosen = np.zeros(len(frame.options), dtype=np.int64)
