@@ -1,125 +1,55 @@
 """A study file, checked: what to search, on which photographs, for which target and budget.
 
-Paths are relative to the study file. ``${NAME}`` and ``${NAME:-default}`` are replaced from the environment.
+Paths are relative to the study file (:mod:`mpsearch.studyfile` reads it).
 """
 
 from __future__ import annotations
 
-import math
-import os
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 
-from mpsearch.candidate import BASES, Candidate
+from mpsearch import studyfile
+from mpsearch.candidate import Candidate
 from mpsearch.errors import ConfigError
+from mpsearch.studyfields import (
+    Budget,
+    CameraConfig,
+    DataConfig,
+    InputConfig,
+    LadderConfig,
+    Limits,
+    MeasuringConfig,
+    Strict,
+)
 from mpsearch.toolchain.synap.settings import MetafileConfig
 from mpsearch.validation import explain
 
+FIELDS = "See docs/studies.md for every field."
 SAMPLERS = ("guided", "tpe", "nsga2", "random", "gp")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """What a model of a study with several shares with the others (:mod:`mpsearch.members`).
 
-
-class Budget(_Strict):
-    """``33`` (ms) or ``{times: 1.1, of: uint8}``: a multiple of what a uniform, uncut candidate takes on the target.
-
-    ``at`` says what is held against it: the median, or a percentile such as ``p95``.
+    Attributes:
+        member: its name.
+        reference: the study of the model whose float version's faces judge all.
+        budget: the study of the model whose uniform candidate the budget is a multiple of; None for its own.
     """
 
-    ms: float | None = None
-    times: float | None = None
-    of: str = "uint8"
-    at: str = Field(default="median", pattern=r"^(median|p\d{1,2}(\.\d+)?)$")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_number(cls, value: Any) -> Any:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return {"ms": value}
-        if not isinstance(value, dict | Budget):
-            raise ValueError(f"must be milliseconds, such as 33, or {{times: 1.1, of: uint8}}, got {value!r}")
-        return value
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.ms is None) == (self.times is None):
-            raise ValueError("give milliseconds, or `times:` and `of:`")
-        if self.of not in BASES:
-            raise ValueError(f"`of: {self.of}` is no uniform type; one of {', '.join(BASES)}")
-        number = self.ms if self.ms is not None else self.times
-        if number is None or not math.isfinite(number) or number <= 0:
-            raise ValueError(f"must be a positive, finite number, got {number}")
-        return self
+    member: str
+    reference: Study
+    budget: Study | None = None
 
 
-class InputConfig(_Strict):
-    """How a photograph becomes the network's input: ``(pixel - means) / scale``, letterboxed with grey 114."""
-
-    shape: tuple[int, int, int, int] | None = None
-    means: tuple[float, ...] = (0.0, 0.0, 0.0)
-    scale: float | tuple[float, ...] = 1.0
-    order: Literal["rgb", "bgr"] = "rgb"
-
-    @field_validator("means", mode="before")
-    @classmethod
-    def _one_for_all(cls, value: Any) -> Any:
-        return (value,) * 3 if isinstance(value, int | float) else value
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        scales = self.scale if isinstance(self.scale, tuple) else (self.scale,)
-        if any(not math.isfinite(value) or value == 0 for value in scales):
-            raise ValueError(f"scale must be finite and not zero, got {self.scale}")
-        if self.shape is not None and (min(self.shape) < 1 or self.shape[0] != 1):
-            raise ValueError(f"shape must be [1, channels, height, width], got {list(self.shape)}")
-        return self
-
-
-class DataConfig(_Strict):
-    """Folders, globs or list files of photographs; the two sets must be disjoint."""
-
-    calibration: str
-    evaluation: str
-    calibration_limit: int | None = Field(default=None, ge=1)
-    evaluation_limit: int | None = Field(default=None, ge=1)
-
-
-class Limits(_Strict):
-    """Shares of the reference faces that a feasible candidate may miss, and may find in addition."""
-
-    missed: float = Field(default=0.05, ge=0, le=1)
-    extra: float = Field(default=0.05, ge=0, le=10)
-
-
-class MeasuringConfig(_Strict):
-    """How real latencies are measured: repeats until the 95 % interval of the median is ``width`` of it, or a limit."""
-
-    warm_up: int = Field(default=5, ge=0)
-    width: float = Field(default=0.02, gt=0, lt=1)
-    least: int = Field(default=15, ge=1)
-    most: int = Field(default=300, ge=1)
-    limit_s: float = Field(default=20.0, gt=0)
-    threads: int = Field(default=1, ge=1)
-    pin: tuple[int, ...] | None = None
-
-
-class CameraConfig(_Strict):
-    """What the CPU takes to turn a camera frame into the network's input, and whether the NPU works meanwhile."""
-
-    cpu_ms: float = Field(gt=0)
-    overlaps: bool = True
-
-
-class Study(_Strict):
-    """A study file. ``path`` is where it was read from."""
+class Study(Strict):
+    """A study file, or one model of a file with several. ``path`` is where it was read from."""
 
     path: Path
     name: str
@@ -139,7 +69,58 @@ class Study(_Strict):
     metafile: MetafileConfig = MetafileConfig()
     measuring: MeasuringConfig = MeasuringConfig()
     camera: CameraConfig | None = None
+    ladder: LadderConfig = LadderConfig()
     seeds: tuple[Candidate, ...] = ()
+    _kin: Kin | None = PrivateAttr(default=None)
+    _shelf: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def kin(self) -> Kin | None:
+        """None for a study of one model."""
+        return self._kin
+
+    def among(self, kin: Kin) -> Study:
+        """The same as one of several models."""
+        member = self.model_copy()
+        member._kin = kin
+        return member
+
+    @property
+    def member(self) -> str:
+        """The model's name within a study of several; "" in a study of one."""
+        return "" if self._kin is None else self._kin.member
+
+    @property
+    def title(self) -> str:
+        """What messages, tables and storages call it."""
+        return f"{self.name}:{self.member}" if self.member else self.name
+
+    @property
+    def address(self) -> str:
+        """What the command line takes for it."""
+        return f"{self.path}:{self.member}" if self.member else str(self.path)
+
+    @property
+    def shelf(self) -> tuple[str, ...]:
+        """Boards' files, where the study has several of one kind; :attr:`target` is the first. Else none."""
+        return self._shelf
+
+    def at(self, target: str | None) -> str:
+        """The target that ``--target`` means: a board of the shelf may be named by its file's name alone; None is the
+        study's."""
+        if target is None:
+            return self.target
+        same = (b for b in self._shelf if target in (b, Path(b).stem) or Path(target).resolve() == Path(b).resolve())
+        return next(same, target)
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _first(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        if not value or not all(isinstance(board, str) for board in value) or len(set(value)) < len(value):
+            raise ValueError(f"must be one target, or a list of different boards' files, got {value}")
+        return value[0]
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -208,38 +189,41 @@ def find(name: str | None, folder: Path | None = None) -> Path:
 
 
 def load(path: Path) -> Study:
-    """Read and check a study file.
+    """Read and check a study file of one model.
 
     Raises:
         ConfigError: unreadable, not YAML, unknown or wrong fields; names the file and the field.
     """
+    data = studyfile.read(path)
+    if "models" in data:
+        raise ConfigError(f"{path}: has several `models:`", hint=f"Name one of them: {path}:NAME")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-    try:
-        data = yaml.safe_load(_expand(text, path))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a study is a mapping with `model:`, `data:`, `decoder:`, `budget:` ...")
+        study = build(path, data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + explain(error, Study), hint=FIELDS) from error
+    if study.budget.model is not None:
+        raise ConfigError(f"{path}: budget.model: says whose latency where a study has several `models:`", hint=FIELDS)
+    return study
+
+
+def build(path: Path, data: Mapping[str, Any]) -> Study:
+    """The study that ``data`` says.
+
+    Raises:
+        ValidationError: see :func:`mpsearch.validation.explain`.
+    """
     data = {"name": path.stem, **data, "path": path.resolve()}
     if isinstance(data.get("model"), str):
         data["model"] = path.resolve().parent / data["model"]
-    try:
-        return Study.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: " + explain(error, Study), hint="See docs/studies.md for every field.") from error
+    listed = data.get("target")
+    if isinstance(listed, list) and all(isinstance(board, str) for board in listed):
+        listed = data["target"] = [_beside(path, board) for board in listed]
+    study = Study.model_validate(data)
+    study._shelf = tuple(listed) if isinstance(listed, list) else ()
+    return study
 
 
-def _expand(text: str, path: Path) -> str:
-    def value(match: re.Match[str]) -> str:
-        name: str = match.group(1)
-        default: str | None = match.group(2)
-        found = os.environ.get(name, default)
-        if found is None:
-            line = text[: match.start()].count("\n") + 1
-            raise ConfigError(f"{path}: line {line}: environment variable {name} is not set", hint=f"export {name}=...")
-        return found
-
-    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", value, text)
+def _beside(path: Path, board: str) -> str:
+    """A shelf's boards lie relative to the study file, or to where one is."""
+    beside = path.resolve().parent / board
+    return str(beside if beside.is_file() else Path(board))

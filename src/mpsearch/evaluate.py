@@ -95,10 +95,13 @@ class Evaluator:
         self._versions = dict(versions or {})
         self._clock = clock
 
-    def evaluate(self, candidate: Candidate) -> Record:
+    def evaluate(self, candidate: Candidate, score: Score | None = None) -> Record:
         """Measure ``candidate``.
 
         A transient failure is tried once more. Candidate faults and lasting transient ones become ``Failed``.
+
+        Args:
+            score: by this executor, of the candidate as it is asked for; it holds if that is what is built.
 
         Raises:
             SetupError: no further trial can succeed.
@@ -106,10 +109,10 @@ class Evaluator:
         stage_s: dict[str, float] = {}
         outcome: Measured | Failed
         try:
-            outcome = self._measure(candidate, stage_s)
+            outcome = self._measure(candidate, score, stage_s)
         except TransientError:
             try:
-                outcome = self._measure(candidate, stage_s)
+                outcome = self._measure(candidate, score, stage_s)
             except TransientError as error:
                 stage = list(stage_s)[-1]  # stages are entered in order, the failed one last
                 outcome = Failed(stage, type(error).__name__, str(error), transient=True)
@@ -131,9 +134,10 @@ class Evaluator:
         """Build ``candidate`` and time it; raises likewise."""
         return self._board.time(self._toolchain.build(candidate))
 
-    def _measure(self, candidate: Candidate, stage_s: dict[str, float]) -> Measured:
+    def _measure(self, candidate: Candidate, score: Score | None, stage_s: dict[str, float]) -> Measured:
         artifact = self._timed("build", stage_s, lambda: self._toolchain.build(candidate))
-        score = self._timed("score", stage_s, lambda: self._scorer.score(self._executor.batches(artifact)))
+        if score is None or artifact.differs:
+            score = self._timed("score", stage_s, lambda: self._scorer.score(self._executor.batches(artifact)))
         timing = self._timed("time", stage_s, lambda: self._board.time(artifact))
         return Measured(score, timing, artifact.differs)
 

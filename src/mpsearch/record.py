@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mpsearch.candidate import Candidate
@@ -24,6 +24,9 @@ class Timing:
         interval_ms: 95 % interval of the samples' median; None where there is none.
         correction: what the median is multiplied by because the device was found slower or faster than at the start.
         conditions: how it was measured: runtime, threads, plan, why it stopped, the state of the reference.
+        mean_s: how long a sample lasts where it is a mean of many runs; 0 where it is a single run.
+        scale: what it is multiplied by to compare it with timings of a shelf's other boards
+            (:mod:`mpsearch.board.shelf`); 1 as stored.
     """
 
     samples_ms: tuple[float, ...]
@@ -33,6 +36,8 @@ class Timing:
     interval_ms: tuple[float, float] | None = None
     correction: float = 1.0
     conditions: Mapping[str, str] = field(default_factory=dict)
+    mean_s: float = 0.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.correction < float("inf"):
@@ -41,12 +46,17 @@ class Timing:
             raise ValueError(f"samples_ms must be positive and finite, got {self.samples_ms[:5]}")
 
     @property
+    def factor(self) -> float:
+        """Of a sample: its correction and its scale."""
+        return self.correction * self.scale
+
+    @property
     def median_ms(self) -> float:
-        """Corrected."""
-        return statistics.median(self.samples_ms) * self.correction
+        """Corrected and to scale."""
+        return statistics.median(self.samples_ms) * self.factor
 
     def percentile_ms(self, share: float) -> float:
-        """The sample that at least ``share`` (0 < share <= 1) of all do not exceed, corrected.
+        """The sample that at least ``share`` (0 < share <= 1) of all do not exceed, corrected and to scale.
 
         Raises:
             ValueError: a share outside its range.
@@ -55,7 +65,7 @@ class Timing:
             raise ValueError(f"a percentile is a share in (0, 1], got {share}")
         # A product such as 0.95 * 20 may lie a rounding error above its whole number.
         place = math.ceil(share * len(self.samples_ms) - 1e-9)
-        return sorted(self.samples_ms)[max(1, place) - 1] * self.correction
+        return sorted(self.samples_ms)[max(1, place) - 1] * self.factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,50 @@ class Failed:
     message: str
     transient: bool = False
 
+    @property
+    def why(self) -> str:
+        """For tables."""
+        return f"{self.stage}: {self.message}"
+
+
+RULES, PHOTOGRAPHS, ACUITY = "rules", "photographs", "acuity"
+"""Rungs below a whole evaluation: the vendor's rules, all photographs on this computer by the simulator, or by the
+vendor's engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A candidate that was not worth a whole evaluation (:mod:`mpsearch.search.ladder`): no trial of the study.
+
+    Attributes:
+        rung: who says so.
+        reason: in words, with what dominates it.
+    """
+
+    rung: str
+    reason: str
+
+    @property
+    def why(self) -> str:
+        """For tables."""
+        return f"rejected by {self.rung}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What a cheaper evaluation said of a candidate before its board was asked.
+
+    Attributes:
+        error: in the unit of the task.
+        missed, extra: as in :class:`Score`.
+        seconds: that it took; 0 where the evaluation took its score over.
+    """
+
+    error: float
+    missed: int
+    extra: int
+    seconds: float
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -126,12 +180,14 @@ class Record:
     Attributes:
         stage_s: wall-clock seconds by stage.
         versions: what took part, e.g. ``{"mpsearch": "0.1.0", "onnxruntime": "1.32.0"}``.
+        rungs: name of a cheaper evaluation -> what it said, where one was asked.
     """
 
     candidate: Candidate
-    outcome: Measured | Failed
+    outcome: Measured | Failed | Rejected
     stage_s: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    rungs: Mapping[str, Rung] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; see :meth:`from_json`."""
@@ -140,7 +196,11 @@ class Record:
             "stage_s": dict(self.stage_s),
             "versions": dict(self.versions),
         }
-        if isinstance(self.outcome, Failed):
+        if self.rungs:
+            data["rungs"] = {name: asdict(rung) for name, rung in self.rungs.items()}
+        if isinstance(self.outcome, Rejected):
+            data["rejected"] = asdict(self.outcome)
+        elif isinstance(self.outcome, Failed):
             f = self.outcome
             data["failed"] = {
                 "stage": f.stage, "error": f.error, "message": f.message, "transient": f.transient,
@@ -180,9 +240,11 @@ class Record:
         Raises:
             ValueError, KeyError, TypeError: not a record.
         """
-        outcome: Measured | Failed
+        outcome: Measured | Failed | Rejected
         if "failed" in data:
             outcome = Failed(**data["failed"])
+        elif "rejected" in data:
+            outcome = Rejected(**data["rejected"])
         else:
             measured = data["measured"]
             score = _renamed(measured["score"])
@@ -193,7 +255,9 @@ class Record:
                 low, high = timing["interval_ms"]
                 timing["interval_ms"] = (low, high)
             outcome = Measured(Score(**score), Timing(**timing), dict(measured["realised"]))
-        return cls(Candidate.from_json(data["candidate"]), outcome, dict(data["stage_s"]), dict(data["versions"]))
+        rungs = {name: Rung(**rung) for name, rung in data.get("rungs", {}).items()}
+        candidate = Candidate.from_json(data["candidate"])
+        return cls(candidate, outcome, dict(data["stage_s"]), dict(data["versions"]), rungs)
 
 
 def _renamed(score: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,4 +275,8 @@ def _measuring(timing: Timing) -> dict[str, Any]:
         data["correction"] = timing.correction
     if timing.conditions:
         data["conditions"] = dict(timing.conditions)
+    if timing.mean_s:
+        data["mean_s"] = timing.mean_s
+    if timing.scale != 1.0:
+        data["scale"] = timing.scale
     return data

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mpsearch.board.parameters import Htp, Profile, VeriSilicon
-from mpsearch.candidate import Candidate
+from mpsearch.candidate import RUN_OPTIONS, Candidate
 from mpsearch.config import Study
 from mpsearch.device.spec import ToolkitSpec
 from mpsearch.errors import ConfigError
@@ -21,17 +23,48 @@ from mpsearch.toolchain.synap.io import check as check_io
 from mpsearch.toolchain.synap.metafile import MetafileIO
 
 
-def check(study: Study, graph: ModelGraph, space: SearchSpace, profile: Profile | None) -> None:
-    """What of a study does not fit its target, said before anything is measured.
+def fitted(
+    study: Study,
+    graph: ModelGraph,
+    space: SearchSpace,
+    profile: Profile | None,
+    tools: ToolkitSpec | None,
+    *,
+    say: Callable[[str], None],
+) -> SearchSpace:
+    """The part of a space that the study's target can tell apart.
+
+    Args:
+        tools: the vendor's, of a board of the user's own; None where the board is simulated, or this computer.
+        say: takes notes on what was left out.
 
     Raises:
-        ConfigError: see the message.
+        ConfigError: something of the study does not fit its target; said before anything is measured.
     """
     if profile is None:
-        return
+        return space
     _check_types(study, graph, space, profile)
     if isinstance(profile, VeriSilicon):
         _check_metafile(study, graph, space)
+    elif tools is not None:
+        _check_flags(study, space, tools)
+    return space if tools is not None else _simulated(study, space, profile, say)
+
+
+def _simulated(study: Study, space: SearchSpace, profile: Profile, say: Callable[[str], None]) -> SearchSpace:
+    """Without what has the same latency on a cost model: where a model runs, and at which clocks."""
+    for name in sorted(space.options.keys() & RUN_OPTIONS.keys()):
+        own, values = RUN_OPTIONS[name][0], space.options[name]
+        if own not in values and name != "perf_profile":
+            raise ConfigError(
+                f"{study.path}: search_space {space.name}: {name}: {', '.join(values)}: the simulated {profile.name} "
+                f"knows {own} alone",
+                hint=f"Add {own}, or name a board of your own: --target board.yaml",
+            )
+        lacks = "has no clocks" if name == "perf_profile" else f"knows {own} alone"
+        say(f"note: {space.name}: {name} is left out: the simulated {profile.name} {lacks}; it needs a real board")
+    options = {name: values for name, values in space.options.items() if name not in RUN_OPTIONS}
+    return replace(space, options=options)
 
 
 def render(
@@ -108,6 +141,16 @@ def _check_types(study: Study, graph: ModelGraph, space: SearchSpace, profile: P
                 f"{study.path}: {key}: {base} is no type of {profile.name}: {reasons[0]}",
                 hint=f"For this target take `search_space: {spaces}`, or one like it, and a budget of its types.",
             )
+
+
+def _check_flags(study: Study, space: SearchSpace, tools: ToolkitSpec) -> None:
+    """Every candidate with a flag of the other quantizer would be refused, one after the other."""
+    modern = [name for name in space.options if name in snpe.MODERN]
+    if modern and tools.tools == "snpe":
+        raise ConfigError(
+            f"{study.path}: search_space {space.name}: {', '.join(modern)}: snpe-dlc-quant has no such flags",
+            hint="Set toolkit.tools: qairt in the board's file, or take `search_space: snpe_full`.",
+        )
 
 
 def _check_metafile(study: Study, graph: ModelGraph, space: SearchSpace) -> None:

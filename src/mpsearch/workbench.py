@@ -21,14 +21,15 @@ from mpsearch.board.targets import Target
 from mpsearch.candidate import Candidate
 from mpsearch.config import Study
 from mpsearch.device import opening
+from mpsearch.device import shelf as shelves
 from mpsearch.device import spec as device
 from mpsearch.errors import ConfigError
 from mpsearch.evaluate import Board, Evaluator
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.read import read
 from mpsearch.images import PhotoSet
+from mpsearch.judging import open_scorer
 from mpsearch.pareto.export import Rendered
-from mpsearch.scoring import decoders
 from mpsearch.scoring.scorer import TaskScorer
 from mpsearch.space.load import load as load_space
 from mpsearch.space.space import SearchSpace
@@ -66,6 +67,10 @@ class Bench:
         fields = study.model_dump(mode="json", include={"input", "data", "decoder", "face_sizes", "camera"})
         if study.objective is not None:
             fields["objective"] = study.objective
+        if study.kin is not None:
+            judge = study.kin.reference
+            fields["reference"] = judge.model_dump(mode="json", include={"input", "decoder"})
+            fields["reference"]["model"] = canonical.file_digest(judge.model)
         return {
             "model": self.graph.digest,
             "search space": self.space.digest,
@@ -108,6 +113,11 @@ class Bench:
 
         calibration = photographs.photo_set(self.study, self.graph, "calibration")
         return toolchain_of(spec, self.graph, calibration, cache=cache).known(candidate)
+
+    @property
+    def shelf(self) -> tuple[str, ...]:
+        """Names of all boards, where the study has several and this is one of them."""
+        return tuple(board.name for board in shelves.boards(self.study.shelf, self.target))
 
     @property
     def toolkit(self) -> device.ToolkitSpec:
@@ -162,17 +172,21 @@ def open_bench(
     if budget_ms is not None and not (math.isfinite(budget_ms) and budget_ms > 0):
         raise ConfigError(f"--budget-ms {budget_ms}: must be a positive, finite number of milliseconds")
     graph = read(study.model, input_shape=study.input.shape)
-    name = target or study.target
+    name = study.at(target)
+    shelves.boards(study.shelf, name)
     space = load_space(study.space_name(), graph, face_sizes=study.face_sizes)
     profile = _profile(name)
     if len(space.preprocess) > 1 and study.camera is None:
         say(f"note: {study.path.name}: no `camera:`, so preprocessing on the NPU cannot be weighed and is left out")
         space = replace(space, preprocess=("cpu",))
-    vendor.check(study, graph, space, profile)
+    tools = device.load(Path(name)).toolkit if device.is_spec(name) else None
+    space = vendor.fitted(study, graph, space, profile, tools, say=say)
     budget = budget_ms if budget_ms is not None else study.budget.ms
     if budget is None and profile is not None:
-        uniform = Candidate(base=study.budget.of)
-        once = estimate(profile, graph, uniform, graph.assign(uniform)).total_ms
+        uniform, source = Candidate(base=study.budget.of), graph
+        if study.kin is not None and study.kin.budget is not None:
+            source = read(study.kin.budget.model, input_shape=study.kin.budget.input.shape)
+        once = estimate(profile, source, uniform, source.assign(uniform)).total_ms
         budget = once * (study.budget.times or 1.0)
     return Bench(study, graph, space, name, profile, budget)
 
@@ -199,7 +213,7 @@ def open_workbench(
     Raises:
         ConfigError, DataError, ModelError: with the file, the thing and the next step.
     """
-    check_toolchain(toolchain, target or study.target)
+    check_toolchain(toolchain, study.at(target))
     bench = open_bench(study, target=target, budget_ms=budget_ms, say=say)
     graph = bench.graph
     for note in graph.notes:
@@ -207,13 +221,8 @@ def open_workbench(
     calibration = photographs.photo_set(study, graph, "calibration")
     evaluation = photographs.photo_set(study, graph, "evaluation")
     photographs.check_disjoint(calibration, evaluation, strict=strict, say=say)
-    options = dict(study.decoder)
-    decoder = decoders.create(options.pop("name"), graph, options)
-    scorer = TaskScorer(
-        graph, decoder, evaluation, objective=study.objective, cache=cache, face_sizes=study.face_sizes
-    )  # fmt: skip
     say(f"float reference: {_photographs(evaluation)}")
-    scorer.prepare()
+    scorer = open_scorer(study, graph, evaluation, cache=cache, say=say)
     for cut in bench.space.cut_candidates():
         scorer.check_cut(cut)
     say(f"calibration: {_photographs(calibration)}")
@@ -222,7 +231,8 @@ def open_workbench(
     if device.is_spec(bench.target):
         io = bench.io if isinstance(bench.profile, VeriSilicon) else None
         opened = opening.open(
-            Path(bench.target), graph, calibration, evaluation, io, cache=cache, say=say, progress=progress
+            Path(bench.target), graph, calibration, evaluation, io, cache=cache, shelf=study.shelf, say=say,
+            progress=progress,
         )  # fmt: skip
     elif toolchain == "acuity":
         opened = acuity.open(
@@ -230,16 +240,15 @@ def open_workbench(
         )
     else:
         opened = targets.open(
-            bench.target,
-            graph,
-            calibration,
-            evaluation,
-            cache=cache,
+            bench.target, graph, calibration, evaluation, cache=cache, plan=Plan(**measuring), say=say,
             runtime=Runtime.default(threads) if pin is None else Runtime(threads, pin),
-            plan=Plan(**measuring),
-            say=say,
-        )
+        )  # fmt: skip
     budget = bench.budget_ms
+    if budget is None and study.kin is not None and study.kin.budget is not None:
+        say(f"{study.title}: the budget is a multiple of what {study.kin.budget.model.name} takes: it is timed first")
+        other = open_workbench(study.kin.budget, cache=cache, target=target, toolchain=toolchain, say=say)
+        other.board.close()
+        budget = other.budget_ms
     if budget is None:
         budget = opened.latency_ms(Candidate(study.budget.of)) * (study.budget.times or 1.0)
     camera = study.camera

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from cli_types import Run
@@ -14,10 +15,13 @@ def test_it_shows_models_rungs_groups_cuts_and_switches(folder: Path, run: Run) 
     assert shown.code == 0, shown.err
     for title in ("each trial predicted from all others", "What was spent where", "Groups", "Changes of type"):
         assert title in shown.out
-    assert "+-" in shown.out
+    spreads = re.findall(r"(\S+) \+- (\S+)", shown.out)
+    assert spreads
+    assert all(float(spread) > 0 or spread == "0" for _, spread in spreads)
     rows = json.loads(run("explain", "--format", "json").out)
     by_part = {part: [row for row in rows if row["part"] == part] for part in ("models", "rungs", "groups")}
     assert [row["model"] for row in by_part["models"]] == ["latency", "error"]
+    assert by_part["models"][0]["expected_from"] == "the cost model"
     assert all(row["trials"] == 10 and 0 <= row["coverage_95"] <= 1 for row in by_part["models"])
     spent = {row["rung"]: row for row in by_part["rungs"]}
     assert spent["few photographs"]["calls"] > 0

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from mpsearch import config
+from mpsearch import config, members
 from mpsearch.board import profile, targets
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
@@ -34,16 +34,15 @@ def test_the_worked_examples_are_there() -> None:
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_study_loads_and_names_a_board_that_exists(path: Path) -> None:
-    study = config.load(path)
-    assert study.name == path.stem
-    assert targets.is_host(study.target) or profile.load(study.target).name == study.target
+    for study in members.every(str(path)):
+        assert study.name == path.stem
+        assert targets.is_host(study.target) or profile.load(study.target).name == study.target
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_the_files_of_studies_on_shared_data_exist(path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPSEARCH_SHARED", str(shared))
-    study = config.load(path)
-    if "MPSEARCH_SHARED" in path.read_text():
+    for study in members.every(str(path)) if "MPSEARCH_SHARED" in path.read_text() else ():
         assert study.model.is_file()
         assert study.data_spec("calibration").is_dir()
         assert study.data_spec("evaluation").is_dir()
@@ -52,7 +51,7 @@ def test_the_files_of_studies_on_shared_data_exist(path: Path, shared: Path, mon
 def test_every_field_of_a_study_is_documented(root: Path) -> None:
     page = (root / "docs" / "studies.md").read_text()
     rows = set(re.findall(r"^\| `([\w.]+)`", page, re.MULTILINE))
-    assert rows == set(fields(config.Study))
+    assert rows == {*fields(config.Study), "models", "reference"}
 
 
 def test_the_study_file_shown_in_the_page_loads(root: Path, tmp_path: Path) -> None:
@@ -63,4 +62,4 @@ def test_the_study_file_shown_in_the_page_loads(root: Path, tmp_path: Path) -> N
         for index, block in enumerate(blocks):
             path = tmp_path / f"{number}_{index}.yaml"
             path.write_text(block)
-            assert config.load(path).trials >= 1
+            assert all(study.trials >= 1 for study in members.every(str(path)))

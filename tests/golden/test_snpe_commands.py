@@ -156,6 +156,12 @@ def test_dlc_info() -> None:
     assert line(commands.listing("model.dlc")) == "snpe-dlc-info -i model.dlc"
 
 
+def test_diagview() -> None:
+    assert line(commands.diagview("SNPEDiag.log", "layers.csv")) == (
+        "snpe-diagview --input_log SNPEDiag.log --output layers.csv --csv_format_version 2"
+    )
+
+
 def test_tools_are_started_from_an_sdk_a_command_or_a_container(tmp_path: Path) -> None:
     def started(tools: Tools) -> str:
         return " ".join(tools.command(("snpe-dlc-info", "-i", "a.dlc"), cwd=Path("/c/w"), mount=Path("/c"), user="1:2"))
@@ -166,6 +172,17 @@ def test_tools_are_started_from_an_sdk_a_command_or_a_container(tmp_path: Path) 
     assert started(Tools(docker="ghcr.io/luxonis/modelconverter-rvc4:2.41.0-latest")) == (
         "docker run -i --rm --init -u 1:2 -v /c:/c -w /c/w --entrypoint snpe-dlc-info "
         "ghcr.io/luxonis/modelconverter-rvc4:2.41.0-latest -i a.dlc"
+    )
+
+    def looked_for(tools: Tools) -> str:
+        return " ".join(tools.whereabouts("snpe-dlc-info", cwd=Path("/c"), mount=Path("/c"), user="1:2"))
+
+    assert looked_for(Tools(prefix=("ssh", "build"))) == "ssh build which snpe-dlc-info"
+    assert looked_for(Tools(prefix=("ssh", "b"), sdk=Path("/opt/q"))) == (
+        "ssh b which /opt/q/bin/x86_64-linux-clang/snpe-dlc-info"
+    )
+    assert looked_for(Tools(docker="image")) == (
+        "docker run -i --rm --init -u 1:2 -v /c:/c -w /c --entrypoint sh image -c command -v snpe-dlc-info"
     )
     with pytest.raises(ConfigError, match="docker"):
         Tools(docker="image", sdk=Path("/opt"))

@@ -29,6 +29,14 @@ def test_profiling_asks_for_a_log_and_not_for_every_layer_as_an_output() -> None
     assert "--debug" not in line
 
 
+@pytest.mark.parametrize(("runtime", "chosen"), [("dsp", "--use_dsp "), ("gpu", "--use_gpu "), ("cpu", "")])
+def test_every_layer_is_written_in_float_by_a_run_of_its_own(runtime: str, chosen: str) -> None:
+    assert " ".join(commands.every_layer(How(), runtime, "balanced")) == (
+        f"snpe-net-run --container model.dlc --input_list inputs.txt --output_dir output --debug {chosen}"
+        "--userbuffer_float --userbuffer_floatN_output 32 --perf_profile balanced"
+    )
+
+
 def test_throughput_is_asked_for_by_duration_with_a_group_of_options_a_thread() -> None:
     one = "--container model.dlc --use_dsp --perf_profile balanced"
     head = "snpe-throughput-net-run --duration 2 --json report.json"

@@ -56,7 +56,7 @@ def test_encodings_of_tensors_channels_and_conversions_are_read() -> None:
     sigmoid = info.tensors["/model.22/Sigmoid_output_0"]
     assert sigmoid.encoding is not None
     assert sigmoid.encoding.scale == pytest.approx(1 / 65536, abs=1e-12)
-    assert info.tensors["w"].encoding == Encoding(8, -0.7066, 0.7011, 0.00552, -128.0)
+    assert info.tensors["w"].encoding == Encoding(8, -0.7066, 0.7011, 0.00552, -128.0, by_channel=True)
     assert [op.inputs[0].name for op in info.converts] == ["/model.22/Sigmoid_output_0"]
     assert info.caches == ("backend.metadata0.HTP.SM8550",)
 

@@ -315,7 +315,7 @@ def test_the_doctor_names_what_is_there_and_what_is_missing(lab: Lab, tmp_path: 
 def test_the_example_and_the_page_describe_every_field(root: Path, tmp_path: Path) -> None:
     assert spec.load(root / "boards" / "example.yaml").target == "SL1680"
     page = (root / "docs" / "boards-real.md").read_text()
-    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    block = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
     (tmp_path / "b.yaml").write_text(block)
     assert spec.load(tmp_path / "b.yaml").toolkit.docker
     fields = {"path"}

@@ -61,6 +61,6 @@ def test_a_study_on_a_board_survives_a_kill(lab: Lab, study: Path, via: str) -> 
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == f"{TRIALS} trials"
     assert done.stderr.count("\ntrial ") == TRIALS - before  # nothing was measured twice
-    converted = list((study.parent / "cache" / "synap" / "built").iterdir())
+    converted = list((study.parent / "mpsearch-runs" / "study" / "cache" / "synap" / "built").iterdir())
     assert all(json.loads((folder / "seconds").read_text()) > 0 for folder in converted)
     assert list(base.iterdir()) == []

@@ -24,7 +24,7 @@ from mpsearch.testing.models import save, small_detector
 from mpsearch.testing.studies import small_study
 from mpsearch.toolchain.snpe.artifact import BuiltDifferently
 from mpsearch.toolchain.snpe.driver import SnpeToolchain
-from mpsearch.toolchain.snpe.tools import Tools
+from mpsearch.toolchain.snpe.tools import Family, Tools
 from mpsearch.workbench import open_bench
 
 A16W8, A16W16, FLOAT16 = DataType.A16W8, DataType.A16W16, DataType.FLOAT16
@@ -133,6 +133,27 @@ def test_overrides_that_meet_no_tensor_are_a_failure_of_their_own(
             made(lab, graph, tmp_path).build(Candidate("a8w8", overrides=(("Add_7", A16W8),)))
     finally:
         lab.faults.set()
+
+
+@pytest.mark.parametrize("family", ["snpe", "qairt"])
+def test_switches_that_the_quantizer_ignores_are_noticed(
+    family: Family, lab: SnpeLab, toolchain: SnpeToolchain, tmp_path: Path
+) -> None:
+    candidate = Candidate("a8w8", options=(("weight_bits", "4"), ("weights", "per_channel"), ("bias_bits", "32")))
+    chosen = replace(made(lab, toolchain.graph, tmp_path), tools=Tools(family=family, sdk=lab.sdk))
+    lab.faults.set(flags_ignored=1)
+    try:
+        with pytest.raises(BuiltDifferently) as caught:
+            chosen.build(candidate)
+    finally:
+        lab.faults.set()
+    for words in (
+        "8-bit weights instead of 4-bit ones",
+        "one scale for the weights instead of a scale for each channel",
+        "8-bit bias instead of 32-bit",
+    ):
+        assert f"Conv_0: {words}" in caught.value.message
+    assert replace(chosen, cache=tmp_path / "again").build(candidate).dlc.is_file()
 
 
 def test_tools_that_are_killed_hang_or_are_missing_are_told_apart(

@@ -59,5 +59,5 @@ def test_a_study_on_an_snpe_board_survives_a_kill(study: Path) -> None:
         assert done.stdout.splitlines()[-1] == f"{TRIALS} trials"
         assert done.stderr.count("\ntrial ") == TRIALS - before  # nothing was measured twice
         assert list(base.iterdir()) == []
-    built = list((folder / "cache" / "snpe" / "built").iterdir())
+    built = list((folder / "mpsearch-runs" / "study" / "cache" / "snpe" / "built").iterdir())
     assert all((one / "model.dlc").is_file() for one in built)

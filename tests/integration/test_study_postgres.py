@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+import workers
 
 from mpsearch.pareto.limits import Limits
 from mpsearch.search import samplers
@@ -18,6 +20,7 @@ from mpsearch.space.load import load
 from mpsearch.space.space import SearchSpace
 from mpsearch.study.ledger import Ledger
 from mpsearch.study.run import StudyRun
+from mpsearch.testing.studies import small_study
 from mpsearch.testing.toy import ToyEvaluator, toy_graph
 
 pytest.importorskip("psycopg2", reason="needs the PostgreSQL driver: pip install psycopg2-binary")
@@ -77,6 +80,18 @@ def test_a_study_runs_resumes_and_changes_its_budget_on_postgresql(url: str) -> 
     tighter = _run(url, space, 18, Limits(budget_ms=10.0))
     assert tighter.trials[:16] == again.trials
     assert len(Ledger.open(url, "shared").trials) == 18
+
+
+def test_workers_started_together_on_an_empty_database_make_one_study(url: str, tmp_path: Path) -> None:
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("CREATE DATABASE empty"))
+    engine.dispose()
+    fresh = url.rpartition("/")[0] + "/empty"
+    small_study(tmp_path)
+    ended = workers.at_once(tmp_path, "--storage", fresh)
+    assert [code for code, _ in ended] == [0, 0], ended
+    workers.check(Ledger.open(fresh, "mpsearch"))
 
 
 def test_an_unreachable_server_is_named_without_its_password(url: str) -> None:

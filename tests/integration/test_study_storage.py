@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import optuna
 import pytest
+import workers
 
 from mpsearch.candidate import Candidate
 from mpsearch.errors import ConfigError
@@ -22,6 +24,7 @@ from mpsearch.space.load import load
 from mpsearch.study.ledger import Ledger
 from mpsearch.study.run import StudyRun
 from mpsearch.study.storage import default_url, open_storage
+from mpsearch.testing.studies import small_study
 from mpsearch.testing.toy import ToyEvaluator, toy_graph
 
 WAITING = 120
@@ -36,7 +39,50 @@ sys.stdin.readline()
 while (number := study._pop_waiting_trial_id()) is not None:
     print(number, flush=True)
 """
+TIGHTER = """
+import sys
+from functools import partial
+from mpsearch.pareto.limits import Limits
+from mpsearch.search import samplers
+from mpsearch.space.load import load
+from mpsearch.study.ledger import Ledger
+from mpsearch.study.run import StudyRun
+from mpsearch.testing.toy import ToyEvaluator, toy_graph
+space, limits = load("synap_int8_int16", toy_graph()), Limits(2.0)
+ledger = Ledger.create(sys.argv[1], "toy", {"model": "m"}, limits)
+sampler = partial(samplers.create, "random", int(sys.argv[2]))
+print("ready", flush=True)
+sys.stdin.readline()
+StudyRun(ledger, space, ToyEvaluator(space.graph), limits=limits, sampler=sampler).run(12)
+"""
 NOBODY = 65534
+
+
+def test_workers_started_together_make_one_study_and_measure_nothing_twice(tmp_path: Path) -> None:
+    small_study(tmp_path)
+    ended = workers.at_once(tmp_path)
+    assert [code for code, _ in ended] == [0, 0], ended
+    workers.check(Ledger.open(default_url(tmp_path / "mpsearch-runs" / "mpsearch"), "mpsearch"))
+
+
+def test_workers_that_change_the_budget_together_go_on_with_one_study(tmp_path: Path) -> None:
+    url, space = default_url(tmp_path), load("synap_int8_int16", toy_graph())
+    ledger = Ledger.create(url, "toy", {"model": "m"}, Limits(3.0))
+    sampler = partial(samplers.create, "random", 0)
+    StudyRun(ledger, space, ToyEvaluator(space.graph), limits=Limits(3.0), sampler=sampler).run(6)
+    argv = [sys.executable, "-c", TIGHTER, url]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    both = [subprocess.Popen([*argv, seed], **pipes, text=True) for seed in ("1", "2")]
+    for process in both:  # each has opened the study before the other changes it
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        process.communicate("go\n", timeout=60)
+    assert [process.returncode for process in both] == [0, 0]
+    after = Ledger.open(url, "toy")
+    assert after.trials[:6] == ledger.trials
+    assert 12 <= len(after.trials) <= 13
+    assert optuna.get_all_study_names(after.storage) == ["toy@2"]
 
 
 def test_two_processes_never_take_the_same_waiting_trial(tmp_path: Path) -> None:

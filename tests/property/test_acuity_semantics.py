@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from mpsearch.candidate import Candidate, DataType
 from mpsearch.graph.model import ModelGraph, Role
 from mpsearch.graph.read import read
 from mpsearch.testing.models import save, small_detector
 from mpsearch.toolchain.acuity.worker.datatypes import HYBRID, Layers, Refused, base_of, exceptions, scheme_of
+from mpsearch.toolchain.acuity.worker.engine import _stacking
 from mpsearch.toolchain.synap.metafile import MetafileIO, render
 from mpsearch.toolchain.synap.net import LayerNet, build, edge
 from mpsearch.toolchain.synap.semantics import MapError, interpret
@@ -84,6 +87,29 @@ def test_what_is_rendered_gives_every_layer_its_type_and_inserted_layers_that_of
             assert kind == wanted[layer.unit], layer.label
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_layer_that_the_importer_inserts_once_for_several_readers_is_one_layer(
+    graph: ModelGraph, data: st.DataObject
+) -> None:
+    """``@perm...`` reaches all that read it, so it must not stand for one reader alone."""
+    chosen = [unit.name for unit in graph.units if unit.role is not Role.TRANSPARENT]
+    moved = data.draw(st.lists(st.sampled_from(chosen), min_size=1, unique=True))
+    candidate = Candidate("uint8", overrides=tuple((unit, DataType.INT16) for unit in moved))
+    ids = {node.name: f"id-{node.name}" for node in graph.nodes} | {f"output:{o}": f"out-{o}" for o in graph.outputs}
+    shared = {edge(tensor, node.name): f"perm-{tensor}" for node in graph.nodes for tensor in node.inputs}
+    net = build(graph, candidate, layer_ids={**ids, **shared})
+    perms = [layer.key for layer in net.layers if layer.key is not None and layer.key.startswith("@perm-")]
+    assert perms
+    assert len(perms) == len(set(perms))
+    rendered = render(graph, candidate, MetafileIO(), target="VS680", model_path="m.onnx", layer_ids={**ids, **shared})
+    types = yaml.safe_load(rendered.text)["quantization"]["data_type"]
+    wanted = graph.assign(candidate)
+    for layer, kind in zip(net.layers, interpret({k: DataType(v) for k, v in types.items()}, net), strict=True):
+        if layer.unit is not None:
+            assert kind == wanted[layer.unit], layer.label
+
+
 @pytest.mark.parametrize(
     ("data_type", "expected"),
     [
@@ -116,3 +142,20 @@ def test_a_tail_excludes_its_root_and_what_leads_to_no_output() -> None:
     assert layers.meant("A...") == ["b", "out"]
     assert layers.meant("@b...") == ["out"]
     assert layers.meant("INPUTS") == ["in"]
+
+
+@given(data=st.data())
+def test_stacking_a_whole_array_gives_what_stacking_its_parts_gives(data: st.DataObject) -> None:
+    shape = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    kind = data.draw(st.sampled_from([np.float32, np.uint8, np.int64]))
+    whole = data.draw(arrays(kind, tuple(shape)))
+    fast, slow = _stacking(np.stack)(whole), np.stack(list(whole))
+    assert (fast.dtype, fast.shape, fast.tobytes()) == (slow.dtype, slow.shape, slow.tobytes())
+    assert not np.shares_memory(fast, whole)
+
+
+def test_stacking_anything_else_is_numpys() -> None:
+    stacked = _stacking(np.stack)
+    assert stacked([np.zeros(2), np.ones(2)], axis=1).tolist() == [[0, 1], [0, 1]]
+    with pytest.raises(ValueError, match="at least one"):
+        stacked(np.zeros(0))

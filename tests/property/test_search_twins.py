@@ -32,6 +32,10 @@ from mpsearch.study.run import StudyRun
 from mpsearch.study.storage import default_url
 from mpsearch.testing.models import save, small_detector
 from mpsearch.testing.toy import ToyEvaluator, toy_graph
+from mpsearch.toolchain.snpe import bundle
+from mpsearch.toolchain.snpe.driver import SnpeToolchain
+from mpsearch.toolchain.snpe.modelconverter import InputIO
+from mpsearch.toolchain.snpe.tools import Tools
 
 
 class Pictures:
@@ -108,6 +112,66 @@ def test_what_identifies_a_candidate_is_worked_out_once() -> None:
     twins = Twins(identify)
     assert [twins(Candidate()), twins(Candidate()), twins(Candidate("int16"))] == ["uint8", "uint8", None]
     assert len(calls) == 2
+
+
+DEPTHAI = """vendor: snpe
+bases: [a8w8, a16w8, fp16]
+types: [a16w8, a16w16, float16]
+options: {weights: [per_tensor, per_channel], weight_bits: ["8", "4"], perf_profile: [balanced, burst]}
+grouping: each
+pins: [{unit: "output:*", type: base}]
+cuts: {points: all, choose: each}
+tails: 0
+"""
+"""DepthAI exchanges 8-bit tensors only, so outputs stay at the base, and the units that make them follow."""
+
+
+@pytest.fixture(scope="module", params=["snpe", "qairt"])
+def snpe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[SnpeToolchain, SearchSpace]:
+    """No tools: whatever starts one fails."""
+    folder = tmp_path_factory.mktemp("snpe")
+    graph = read(save(small_detector(), folder / "small.onnx"))
+    tools = Tools(family=request.param, sdk=folder / "nowhere")
+    space = loading.build(spec.parse(yamlfile.parse(DEPTHAI, "s.yaml"), "s"), graph)
+    return SnpeToolchain(graph, Pictures(2, 0), folder / "cache", tools), space
+
+
+def given_to_the_tools(toolchain: SnpeToolchain, candidate: Candidate) -> tuple[object, ...]:
+    """By what an export writes."""
+    made = bundle.render(toolchain.graph, candidate, InputIO((0.0,) * 3, (255.0,) * 3), name="m",
+                         family=toolchain.tools.family)  # fmt: skip
+    return made.texts.get("overrides.json", ""), made.commands, candidate.option("perf_profile")
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_snpe_candidates_are_twins_exactly_where_the_tools_are_given_the_same(
+    snpe: tuple[SnpeToolchain, SearchSpace], data: st.DataObject
+) -> None:
+    toolchain, space = snpe
+    point = {name: data.draw(st.sampled_from(choices)) for name, choices in space.dimensions.items()}
+    name = data.draw(st.sampled_from([n for n, c in space.dimensions.items() if len(c) > 1]))
+    other = {**point, name: data.draw(st.sampled_from(space.dimensions[name]))}
+    identities, given_words = [], []
+    for candidate in (space.at(point), space.at(other)):
+        identities.append(Twins(toolchain.identity)(candidate))
+        if identities[-1] is None:
+            with pytest.raises(CandidateError):
+                toolchain.build(candidate)
+            return
+        given_words.append(given_to_the_tools(toolchain, candidate))
+    assert (identities[0] == identities[1]) is (given_words[0] == given_words[1])
+    assert not toolchain.cache.exists()
+
+
+def test_an_output_that_stays_8_bit_makes_twins_of_all_types_of_its_unit(
+    snpe: tuple[SnpeToolchain, SearchSpace],
+) -> None:
+    toolchain, space = snpe
+    first = {name: choices[0] for name, choices in space.dimensions.items()}
+    candidates = [space.at({**first, "type:Sigmoid_18": kind}) for kind in ("base", "a16w8")]
+    assert len({candidate.digest for candidate in candidates}) == 2
+    assert len(set(map(toolchain.identity, candidates))) == 1
 
 
 GRAPH = toy_graph()

@@ -182,6 +182,26 @@ def test_the_cheap_rung_is_asked_once_for_each_candidate_and_keeps_its_limit() -
     assert len(calls) == len({candidate.digest for candidate in calls}) == context.cheap_calls == 8
 
 
+def test_a_study_that_is_extended_goes_on_as_it_began() -> None:
+    """The number of trials sets the cheap rung's limit once, when the study begins."""
+
+    def context(planned: int) -> Context:
+        cheap = counting([], ToyEvaluator(GRAPH))
+        return Context(SPACE, LIMITS, cheap_error=cheap, cheap_cost=2.0, planned=planned)
+
+    def run(storage: optuna.storages.BaseStorage, planned: int, total: int) -> list[str]:
+        going, ledger = study(storage, ToyEvaluator(GRAPH), context=context(planned))
+        going.run(total)
+        return digests(ledger)
+
+    storage = memory()
+    began = run(storage, 40, 8)
+    extended = run(storage, 120, 20)
+    assert extended[:8] == began
+    assert extended == run(memory(), 40, 20)
+    assert extended != run(memory(), 120, 20)
+
+
 def test_the_models_tell_how_well_they_predict_and_what_a_switch_costs() -> None:
     run, ledger = study(memory(), ToyEvaluator(GRAPH))
     run.run(40)
@@ -199,3 +219,18 @@ def test_the_models_tell_how_well_they_predict_and_what_a_switch_costs() -> None
 def test_one_trial_is_not_enough_to_learn_from() -> None:
     with pytest.raises(ValueError, match="two measured"):
         Engine(Context(SPACE, LIMITS)).learn([])
+
+
+def test_many_settings_of_the_options_cost_no_more_than_those_that_were_met() -> None:
+    """``snpe_qairt`` has thousands; what was never met has what its base's settings have in common."""
+    many = load("snpe_qairt", GRAPH)
+    settings = [many.at({"base": base, "option:weight_bits": bits}) for base in many.bases for bits in ("8", "4")]
+    evaluator = ToyEvaluator(GRAPH)
+    learner = Engine(Context(many, LIMITS, planned=30)).learner
+    known = learner.gather([evaluator.evaluate(candidate) for candidate in settings], {})
+    models = learner.fit(known)
+    assert models.error.bases == len(settings) + len({*many.bases, *many.uniform_bases})
+    assert len({learner.base_of(candidate) for candidate in settings}) == len(settings)
+    unmet = [many.at({"option:bias_bits": "8", "option:act_schema": schema}) for schema in ("tool", "symmetric")]
+    assert len({learner.base_of(candidate) for candidate in unmet}) == 1
+    assert learner.base_of(unmet[0]) not in {learner.base_of(candidate) for candidate in settings}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
+from mpsearch import digits
 from mpsearch.board.cost import CostModel, estimate
 from mpsearch.board.profile import load as load_profile
 from mpsearch.pareto.limits import Limits
@@ -50,8 +52,8 @@ def test_the_advice_names_the_gap_the_slowest_units_an_input_and_a_share_of_the_
     budget_ms = found.fixed_ms + 0.3 * (found.latency_ms - found.fixed_ms)
     first, *rest = found.explain(budget_ms)
     text = "\n".join(rest)
-    assert f"{budget_ms:.2f} ms cannot be met" in first
-    assert f"{found.latency_ms - budget_ms:.2f} ms too much" in first
+    assert f"{digits.milliseconds(budget_ms)} ms cannot be met" in first
+    assert f"{digits.milliseconds(found.latency_ms - budget_ms)} ms too much" in first
     assert found.slowest[0][0] in text
     assert "30% of the work" in text
 
@@ -70,6 +72,29 @@ def test_no_input_is_small_enough_for_less_than_the_fixed_part() -> None:
     found = reach.expected(CUT, CostModel(PROFILE, GRAPH))
     assert found.smaller_input(0.5 * found.fixed_ms) is None
     assert "no size is small enough" in "\n".join(found.explain(0.5 * found.fixed_ms))
+
+
+def test_the_share_of_the_work_that_may_stay_is_always_said() -> None:
+    found = reach.expected(CUT, CostModel(PROFILE, GRAPH))
+    for budget_ms in (0.5 * found.fixed_ms, found.fixed_ms, 0.5 * (found.fixed_ms + found.latency_ms)):
+        (line,) = [line for line in found.explain(budget_ms) if line.startswith("model: ")]
+        assert ("nothing left of the work" in line) is (budget_ms <= found.fixed_ms)
+
+
+def test_on_a_device_a_cost_model_only_says_probably_and_less_often() -> None:
+    found = reach.expected(CUT, CostModel(PROFILE, GRAPH), off_by=PROFILE.off_by)
+    assert not found.misses(0.8 * found.latency_ms)
+    assert found.misses(0.78 * found.latency_ms)
+    first = found.explain(0.7 * found.latency_ms)[0]
+    assert "can probably not be met" in first
+    assert "(median error 21% on networks that it was not fitted to)" in first
+
+
+@pytest.mark.parametrize(("name", "table"), [("vs680", "VS680 and VS640"), ("rvc4", "RVC4")])
+def test_the_errors_of_the_cost_models_are_those_of_their_tables(name: str, table: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "boards.md").read_text()
+    held_out = page.split(f"### {table}")[1].split("eld out")[1]
+    assert f"Median error {100 * load_profile(name).off_by:.2g} %, worst" in held_out
 
 
 def test_without_a_cost_model_a_few_trials_tell_it() -> None:

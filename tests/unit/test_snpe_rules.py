@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mpsearch.candidate import Algorithm, Candidate, DataType
+from mpsearch.candidate import OPTIONS, QUANTIZER_OPTIONS, Algorithm, Candidate, DataType
 from mpsearch.errors import ConfigError
 from mpsearch.graph.model import ModelGraph
 from mpsearch.graph.read import read
+from mpsearch.space.decode import settings
 from mpsearch.space.load import load as load_space
 from mpsearch.testing.models import save, small_detector
-from mpsearch.toolchain.snpe.rules import illegal, wide_outputs
+from mpsearch.toolchain.snpe.rules import LEGACY, MODERN, illegal, wide_outputs
 
 A8W8, A16W8, A16W16, FLOAT16 = DataType.A8W8, DataType.A16W8, DataType.A16W16, DataType.FLOAT16
 
@@ -79,12 +82,54 @@ def test_depthai_wants_eight_bits_at_both_ends(graph: ModelGraph) -> None:
     assert wide_outputs(graph, Candidate("a8w8", overrides=(("output:t18", A16W8),))) == ("t18",)
 
 
-@pytest.mark.parametrize("name", ["snpe_a8_a16", "snpe_full"])
+SPACES = ("snpe_a8_a16", "snpe_full", "snpe_qairt")
+
+
+@pytest.mark.parametrize("name", SPACES)
 def test_the_built_in_spaces_propose_nothing_that_is_refused_alone(name: str, graph: ModelGraph) -> None:
     space = load_space(name, graph)
     refused = [candidate for candidate in space.seeds() if illegal(graph, candidate)]
     assert not refused
     assert any(candidate.options for candidate in space.uniforms())
+
+
+@pytest.mark.parametrize("name", SPACES)
+@given(data=st.data())
+def test_no_parameters_of_a_built_in_space_mean_a_refused_candidate(
+    name: str, data: st.DataObject, graph: ModelGraph
+) -> None:
+    space = load_space(name, graph)
+    point = {dimension: data.draw(st.sampled_from(values)) for dimension, values in space.dimensions.items()}
+    candidate = space.at(point)
+    assert illegal(graph, candidate) == ()
+    assert space.at(space.params(candidate) or {}) == candidate
+
+
+def test_between_them_the_spaces_hold_every_option_of_snpe(graph: ModelGraph) -> None:
+    full, qairt = (load_space(name, graph).options for name in ("snpe_full", "snpe_qairt"))
+    assert {*full, *qairt} == {name for name in OPTIONS if name != "delegate"}
+    assert not {*full} & {*MODERN}
+    assert not {*qairt} & {*LEGACY}
+    for space in (full, qairt):
+        assert all(set(space[name]) == set(QUANTIZER_OPTIONS[name]) for name in ("weights", "weight_bits", "bias_bits"))
+
+
+def test_an_option_that_is_refused_beside_others_stays_at_its_default(graph: ModelGraph) -> None:
+    space = load_space("snpe_full", graph)
+    gpu = {"option:runtime": "gpu", "option:perf_profile": "burst", "option:weight_bits": "4"}
+    assert dict(space.at({**gpu, "base": "fp16"}).options) == {"runtime": "gpu", "perf_profile": "burst"}
+    quantized = dict(space.at({**gpu, "base": "a8w8"}).options)
+    assert "runtime" not in quantized
+    assert (quantized["perf_profile"], quantized["weight_bits"]) == ("burst", "4")
+
+
+def test_more_settings_than_can_be_tried_are_tried_one_option_at_a_time() -> None:
+    few, many = {"a": ("1", "2"), "b": ("1", "2", "3")}, dict.fromkeys("abcdef", ("1", "2", "3"))
+    assert len(list(settings(few))) == 6
+    found = list(settings(many))
+    assert len(found) == 1 + 6 * 2
+    assert all(sum(value != "1" for value in setting.values()) <= 1 for setting in found)
+    assert list(settings({})) == [{}]
 
 
 def test_a_space_with_output_tensors_pinned_stays_fit_for_depthai(graph: ModelGraph, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from mpsearch.evaluate import Artifact, Evaluator, FloatArray, Toolchain
 from mpsearch.fed import Fed
 from mpsearch.graph import onnxio
 from mpsearch.graph.read import QUANTIZED
-from mpsearch.record import Failed
+from mpsearch.record import Measured
 from mpsearch.scoring import decoders
 from mpsearch.scoring.scorer import TaskScorer
 from mpsearch.toolchain.host.runtime import Runtime
@@ -86,8 +86,8 @@ class Bench:
         outcome = evaluator.evaluate(candidate).outcome
         graph = self.fed.graph
         row = Row(graph.path.stem, variant, self.opened.name, canonical.digest([graph.digest, candidate.to_json()]))
-        if isinstance(outcome, Failed):
-            return replace(row, note=f"{outcome.stage}: {outcome.message.splitlines()[0]}"), None
+        if not isinstance(outcome, Measured):
+            return replace(row, note=outcome.why.splitlines()[0]), None
         differs = f"{len(outcome.realised)} unit(s) not as asked" if outcome.realised else ""
         row = replace(
             row, note=differs, size_bytes=size_bytes(kept.artifact),

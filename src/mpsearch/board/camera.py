@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import isfinite
 
 from mpsearch.board.frames import preprocessing_ms
+from mpsearch.board.measure import Lengthens
 from mpsearch.errors import ConfigError
 from mpsearch.evaluate import Artifact, Board
 from mpsearch.record import Timing
@@ -51,6 +52,12 @@ class WithCamera:
             correction=1.0,
             conditions={**timing.conditions, "camera": f"{self._cpu_ms:g} ms on the CPU, {how}"},
         )
+
+    def lengthened(self, runs: int) -> WithCamera:
+        """See :meth:`mpsearch.board.measure.Lengthens.lengthened`; as it is where its board cannot."""
+        if not isinstance(self._board, Lengthens):
+            return self
+        return WithCamera(self._board.lengthened(runs), cpu_ms=self._cpu_ms, overlaps=self._overlaps)
 
     def close(self) -> None:
         """Close the board."""

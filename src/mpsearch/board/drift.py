@@ -7,6 +7,7 @@ factor by which timings taken about now are to be multiplied to compare with tho
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 
@@ -40,6 +41,15 @@ class Check:
             return f"reference {self.median_ms:.3f} ms, as at the start"
         now = f"reference {self.median_ms:.3f} ms, {self.ratio:.3f} of the start"
         return f"{now}: times multiplied by {self.correction:.3f}"
+
+
+_SAID = re.compile(r"reference (\d+\.\d+) ms(?:.* multiplied by (\d+\.\d+))?")
+
+
+def reading_ms(said: str) -> float | None:
+    """What the reference took by ``str(check)``, corrected as the timings beside it are; None where it says nothing."""
+    found = _SAID.match(said)
+    return float(found[1]) * float(found[2] or 1) or None if found else None
 
 
 class DriftWatch:

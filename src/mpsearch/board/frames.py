@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, isfinite
 
+from mpsearch import digits
+
 
 @dataclass(frozen=True, slots=True)
 class Frames:
@@ -55,11 +57,12 @@ def arithmetic(latency_ms: float, camera_fps: float) -> Frames:
 
 def sentence(latency_ms: float, limit_ms: float) -> str:
     """One line for a summary: what the budget and the latency mean in frames."""
-    text = f"budget {limit_ms:g} ms = {budget_fps(limit_ms):.1f} fps; {latency_ms:.2f} ms = {1000 / latency_ms:.1f} fps"
+    shown = digits.milliseconds(latency_ms)
+    text = f"budget {limit_ms:.4g} ms = {budget_fps(limit_ms):.1f} fps; {shown} ms = {1000 / latency_ms:.1f} fps"
     if latency_ms > limit_ms:
         found = arithmetic(latency_ms, budget_fps(limit_ms))
         return f"{text}; fits one frame in {found.every}"
-    return f"{text}; on every other frame {2 * limit_ms:g} ms would be allowed"
+    return f"{text}; on every other frame {2 * limit_ms:.4g} ms would be allowed"
 
 
 def preprocessing_ms(npu_ms: float, cpu_ms: float, *, overlaps: bool) -> float:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from statistics import median
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from mpsearch.board import stats
 from mpsearch.errors import ConfigError
-from mpsearch.evaluate import Artifact
+from mpsearch.evaluate import Artifact, Board
 
 Run = Callable[[], float]
 """Does one inference and says how many milliseconds it took."""
@@ -88,6 +88,14 @@ def measure(run: Run, plan: Plan, *, clock: Clock = time.monotonic) -> Samples:
             return Samples(tuple(samples), warm_up, "runs")
         if clock() - begin >= plan.limit_s:
             return Samples(tuple(samples), warm_up, "time")
+
+
+@runtime_checkable
+class Lengthens(Protocol):
+    """A board that times single runs, and can make more of them each time than its own plan says."""
+
+    def lengthened(self, runs: int) -> Board:
+        """The same board with at least ``runs`` runs a timing."""
 
 
 @dataclass(frozen=True, slots=True)

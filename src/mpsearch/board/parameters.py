@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,8 +23,10 @@ class Profile(BaseModel):
         ddr_gbyte_per_s: effective bandwidth between the NPU and memory.
         preprocess_ns_per_pixel: camera frame to network input on the NPU, per pixel of the network's input; None where
             the NPU does not do that.
+        off_by: of the family: median error, as a share, on networks that it was not fitted to (``docs/boards.md``).
     """
 
+    off_by: ClassVar[float] = 0.0
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: Annotated[str, Field(min_length=1)]
@@ -63,6 +65,7 @@ class VeriSilicon(Profile):
         sram_bytes: tensors up to this size stay on chip.
     """
 
+    off_by: ClassVar[float] = 0.21
     vendor: Literal["verisilicon"]
     nn_cores: Count
     nn_pixels_per_core: Count
@@ -101,6 +104,7 @@ class Htp(Profile):
         vtcm_bytes: what an operation reads and writes beyond this travels through memory.
     """
 
+    off_by: ClassVar[float] = 0.086
     vendor: Literal["htp"]
     channel_block: Count
     rows_block: Count

@@ -194,12 +194,12 @@ class _Run:
 
 def _picked(fed: Fed, how: str, target: str | None) -> tuple[str, Candidate]:
     """A candidate that a study's search found."""
-    from mpsearch.cli.options import open_stored
+    from mpsearch.cli.options import open_ledger
     from mpsearch.pareto.pick import pick
 
     if fed.study is None:
         raise ConfigError("--pick chooses among a study's trials; an ONNX file has none", hint="Name a study.")
-    _, ledger, limits = open_stored(str(fed.study.path), None, target, None)
+    _, ledger, limits = open_ledger(fed.study.address, None, target, None)
     trial = pick(ledger.trials, how, limits)
     return f"trial-{trial.number}", trial.record.candidate
 

@@ -27,13 +27,13 @@ def check(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Quantize with the very photographs that are scored, and compare ranges, channel order and aspect ratio."""
-    from mpsearch import config
+    from mpsearch import members
     from mpsearch.quant import diagnosis
     from mpsearch.scoring import inputs
     from mpsearch.study.folder import cache_folder
     from mpsearch.workbench import open_workbench
 
-    loaded = config.load(config.find(study))
+    loaded = members.one(study)
     fewer = min(limit, loaded.data.evaluation_limit or limit)
     loaded = loaded.model_copy(update={"data": loaded.data.model_copy(update={"evaluation_limit": fewer})})
     cache = cache_folder(loaded)

@@ -65,7 +65,13 @@ def _board(path: Path) -> list[dict[str, Any]]:
 
     loaded = spec.load(path)
     return [
-        {"what": item.name, "found": item.found, "ok": item.ok, "needed": True, "for": item.hint or loaded.name}
+        {
+            "what": item.name,
+            "found": item.found,
+            "ok": item.ok,
+            "needed": item.needed,
+            "for": ": ".join(filter(None, (item.purpose, item.hint))) or loaded.name,
+        }
         for item in checks.check(loaded, cache=Path.cwd() / "mpsearch-runs" / "doctor")
     ]
 

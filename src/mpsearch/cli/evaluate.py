@@ -33,7 +33,7 @@ def evaluate(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Score and time candidates. Nothing is stored, but what the vendor's engine computed is kept in the cache."""
-    from mpsearch import config
+    from mpsearch import members
     from mpsearch.pareto.front import Trial
     from mpsearch.pareto.limits import Limits
     from mpsearch.pareto.table import rows
@@ -43,7 +43,7 @@ def evaluate(
 
     for file in files:
         _read(file)  # before the work of opening the study
-    loaded = config.load(config.find(study))
+    loaded = members.one(study)
     bench = open_workbench(
         loaded, cache=cache_folder(loaded), target=target, budget_ms=budget_ms, toolchain=toolchain, say=say,
         progress=passing,

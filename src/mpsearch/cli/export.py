@@ -34,13 +34,14 @@ def export(
     from mpsearch.study.folder import cache_folder
     from mpsearch.workbench import open_bench
 
-    loaded, ledger, limits = open_stored(study, storage, target, budget_ms, toolchain)
-    trial = choose(ledger.trials, pick, limits)
-    bench = open_bench(loaded, target=target, budget_ms=limits.budget_ms)
+    stored = open_stored(study, storage, target, budget_ms, toolchain)
+    trial = choose(stored.trials, pick, stored.limits)
+    loaded, ledger = stored.part_of(trial).study, stored.part_of(trial).ledger
+    bench = open_bench(loaded, target=target, budget_ms=stored.limits.budget_ms)
     changed = [name for name, value in bench.identity.items() if ledger.fingerprint.get(name) != value]
     if changed:
         raise StudyChangedError(
-            f"{loaded.path}: {', '.join(changed)} changed since trial {trial.number} was measured",
+            f"{loaded.address}: {', '.join(changed)} changed since {trial.label} was measured",
             hint="A bundle would mix that record with another study: restore the file, or run it as a new study.",
         )
     try:
@@ -50,13 +51,16 @@ def export(
         say(f"note: without its compiled model: {error.message}")
     rendered = bench.render(trial.record.candidate, compiled=compiled)
     provenance = bundles.Provenance(
-        study=loaded.name,
-        study_file=str(loaded.path),
+        study=loaded.title,
+        study_file=loaded.address,
         model=bench.graph.path.name,
         digests={key: value for key, value in ledger.fingerprint.items() if isinstance(value, str)},
         versions={**trial.record.versions, **_numbers(ledger.fingerprint)},
+        against=loaded.kin.reference.model.name if loaded.kin else "",
     )
     files = bundles.write(trial, rendered, provenance, out)
+    if stored.several:
+        say(f"{trial.label}: {bench.graph.path.name}")
     for file in files:
         print(file)
     for item in rendered.unresolved:

@@ -59,13 +59,13 @@ def open_fed(
     Raises:
         ConfigError, DataError, ModelError: with the file, the thing and the next step.
     """
-    from mpsearch import config
+    from mpsearch import members
     from mpsearch.fed import from_model, from_study
 
     if name is not None and is_model(name):
         fed = from_model(Path(name), feed, limit=limit, cache=CACHE, shape=shape, decoder=decoder)
     else:
-        fed = from_study(config.load(config.find(name)), limit=limit)
+        fed = from_study(members.one(name), limit=limit)
     if fed.same_photographs:
         count = len(fed.evaluation)
         say(f"note: calibrated on the {count} photographs it is measured on; --calibration keeps them apart")

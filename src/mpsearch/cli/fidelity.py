@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, open_stored
+from mpsearch.cli.options import BudgetOption, StorageOption, StudyArgument, TargetOption, open_ledger
 from mpsearch.cli.output import Format, FormatOption, emit, passing, say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def fidelity(
     from mpsearch.toolchain.acuity.toolchain import CYCLES
     from mpsearch.workbench import open_workbench
 
-    loaded, ledger, limits = open_stored(study, storage, target, budget_ms)
+    loaded, ledger, limits = open_ledger(study, storage, target, budget_ms)
     chosen = agreement.choose(ledger.trials, sample=sample, most=most, seed=seed)
     bench = open_workbench(
         loaded, cache=cache_folder(loaded), target=target, budget_ms=limits.budget_ms, toolchain="acuity", say=say,
@@ -78,7 +78,7 @@ def _row(trial: Trial, record: Record, on_front: bool, cycles: str) -> dict[str,
 
     from mpsearch.pareto.front import Trial as Judged
     from mpsearch.pareto.table import short
-    from mpsearch.record import Failed
+    from mpsearch.record import Measured
 
     assert trial.objectives is not None  # only measured trials are chosen
     latency_ms, study = trial.objectives
@@ -93,7 +93,7 @@ def _row(trial: Trial, record: Record, on_front: bool, cycles: str) -> dict[str,
         "log10_ratio": None,
         cycles: None,
         "candidate": short(record.candidate),
-        "failed": f"{record.outcome.stage}: {record.outcome.message}" if isinstance(record.outcome, Failed) else None,
+        "failed": None if isinstance(record.outcome, Measured) else record.outcome.why,
         "digest": record.candidate.digest[:12],
     }
     if judged.measured is not None and judged.objectives is not None:

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from mpsearch.config import Study
     from mpsearch.pareto.limits import Limits
     from mpsearch.study.ledger import Ledger
+    from mpsearch.study.stored import Stored
 
 StudyArgument = Annotated[
     str | None,
-    typer.Argument(metavar="STUDY", help="Study file, or a name under studies/. Default: mpsearch.yaml, quickstart."),
+    typer.Argument(
+        metavar="STUDY",
+        help="Study file, or a name under studies/; STUDY:NAME for one of several models. "
+        "Default: mpsearch.yaml, quickstart.",
+    ),
 ]
 StorageOption = Annotated[str | None, typer.Option("--storage", help="Optuna storage URL instead of the SQLite file.")]
-TargetOption = Annotated[str | None, typer.Option("--target", help="Replaces the study's target.")]
+TargetOption = Annotated[str | None, typer.Option("--target", help="Replaces the target; names one of its boards.")]
 ToolchainOption = Annotated[
     str, typer.Option("--toolchain", help="Whose outputs are scored: simulator, or acuity (the vendor's engine).")
 ]
@@ -66,18 +71,28 @@ def open_stored(
     target: str | None,
     budget_ms: float | None,
     toolchain: str = "simulator",
-) -> tuple[Study, Ledger, Limits]:
-    """A stored study for reading: its file, its records, and the limits to read them by.
+) -> Stored:
+    """A stored study for reading: all its models, or the one that was named, and the limits to read them by.
 
     Raises:
-        ConfigError: no such study file, storage or stored study.
+        ConfigError: no such study file, model, storage or stored study.
     """
-    from mpsearch import config
-    from mpsearch.pareto.limits import Limits
-    from mpsearch.study.folder import storage_url, stored_name
-    from mpsearch.study.ledger import Ledger
+    from mpsearch import members
+    from mpsearch.study.stored import open_all
 
-    loaded = config.load(config.find(study))
-    ledger = Ledger.open(storage_url(loaded, storage), stored_name(loaded, target, toolchain))
-    budget = ledger.limits.budget_ms if budget_ms is None else budget_ms
-    return loaded, ledger, Limits(budget, loaded.limits.missed, loaded.limits.extra, loaded.budget.at)
+    return open_all(members.every(study), storage, target, toolchain, budget_ms)
+
+
+def open_ledger(
+    study: str | None, storage: str | None, target: str | None, budget_ms: float | None
+) -> tuple[Study, Ledger, Limits]:
+    """The same for commands that look at one model.
+
+    Raises:
+        ConfigError: as :func:`open_stored`, or several models and none was named.
+    """
+    from mpsearch import members
+    from mpsearch.study.stored import open_all
+
+    found = open_all((members.one(study),), storage, target, budget_ms=budget_ms)
+    return found.parts[0].study, found.parts[0].ledger, found.limits

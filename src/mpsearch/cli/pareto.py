@@ -29,7 +29,7 @@ def pareto(
     target: TargetOption = None,
     toolchain: ToolchainOption = "simulator",
     budget_ms: BudgetOption = None,
-    every: Annotated[bool, typer.Option("--all", help="All evaluated trials, not only the front.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Everything tried, not only the front.")] = False,
     plot: Annotated[Path | None, typer.Option("--plot", help="Also draw it: .png, .svg or .pdf.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
@@ -38,18 +38,20 @@ def pareto(
     from mpsearch.pareto.table import rows, shown
 
     check_plot(plot)
-    _, ledger, limits = open_stored(study, storage, target, budget_ms, toolchain)
-    chosen = ledger.trials if every else front(ledger.trials)
-    listed = rows(chosen, limits)
+    stored = open_stored(study, storage, target, budget_ms, toolchain)
+    chosen = (*stored.trials, *stored.rejected) if every else front(stored.trials)
+    listed = rows(chosen, stored.limits)
     if form is Format.JSON:
         listed = [
             {**row, "candidate": trial.record.candidate.to_json(), "summary": row["candidate"]}
             for row, trial in zip(listed, chosen, strict=True)
         ]
-    columns = (*shown(task_of(ledger.trials), listed), *(("failed",) if every else ()))
-    emit(listed, form, columns=columns, title=f"{ledger.name}: {'all trials' if every else 'Pareto front'}")
+    columns = (*shown(task_of(stored.trials), listed), *(("failed",) if every else ()))
+    emit(listed, form, columns=columns, title=f"{stored.name}: {'all trials' if every else 'Pareto front'}")
+    for line in stored.scales:
+        say(line)
     if plot is not None:
         from mpsearch.pareto.plot import plot as draw
 
-        draw(ledger.trials, limits, plot, title=ledger.name)
+        draw(stored.trials, stored.limits, plot, title=stored.name)
         say(f"plot: {plot}")

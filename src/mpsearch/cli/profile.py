@@ -175,11 +175,11 @@ def _bar() -> Progress:
 
 
 def _study(subject: str | None, limit: int) -> tuple[Any, Any, Any, Measure, str, Path]:
-    from mpsearch import config
+    from mpsearch import members
     from mpsearch.study.folder import cache_folder
     from mpsearch.workbench import open_workbench
 
-    study = config.load(config.find(subject))
+    study = members.one(subject)
     fewer = min(limit, study.data.evaluation_limit or limit)
     data = study.data.model_copy(update={"evaluation_limit": fewer})
     study = study.model_copy(update={"data": data})

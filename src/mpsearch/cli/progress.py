@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Self
 
 from rich import progress as rich_progress
 
+from mpsearch import digits
 from mpsearch.cli.output import say, stderr_console
 from mpsearch.task import LANDMARKS
 
 if TYPE_CHECKING:
+    from mpsearch.pareto.front import Trial
     from mpsearch.pareto.limits import Limits
-    from mpsearch.record import Record
     from mpsearch.study.summary import Summary
 
 _EVERY_S = 15.0
@@ -66,14 +67,14 @@ class Progress:
         """Show what is stored already."""
         self._bar.update(self._task, completed=summary.evaluations, state=describe(summary))
 
-    def on_trial(self, number: int, record: Record, summary: Summary) -> None:
+    def on_trial(self, trial: Trial, summary: Summary) -> None:
         """After every evaluation."""
         text = describe(summary)
         self._bar.update(self._task, completed=summary.evaluations, state=text, doing="")
         now = time.monotonic()
         if not self._console.is_terminal and (now - self._last > _EVERY_S or summary.evaluations == self._total):
             self._last = now
-            say(f"trial {number} ({summary.evaluations} of {self._total}): {text}")
+            say(f"{trial.label} ({summary.evaluations} of {self._total}): {text}")
 
 
 def describe(summary: Summary) -> str:
@@ -82,6 +83,8 @@ def describe(summary: Summary) -> str:
     shown = "nothing within the budget yet"
     if best is not None and best.objectives is not None:
         task = best.measured.score.task if best.measured else LANDMARKS
-        shown = f"best {task.show(best.objectives[1])} at {best.objectives[0]:.2f} ms"
+        whose = f" ({best.model})" if best.model else ""
+        shown = f"best {task.show(best.objectives[1])} at {digits.milliseconds(best.objectives[0])} ms{whose}"
     failed = f", {summary.failures} failed" if summary.failures else ""
-    return f"{shown}, front {summary.front_size}{failed}"
+    rejected = f", {summary.rejected} rejected" if summary.rejected else ""
+    return f"{shown}, front {summary.front_size}{failed}{rejected}"

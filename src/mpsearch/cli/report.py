@@ -72,12 +72,13 @@ def _choice(
     if study is not None and file is not None:
         raise ConfigError("--study and --candidate are two ways to say what to mark: give one")
     if study is not None:
-        loaded, ledger, limits = open_stored(study, storage, target, None)
-        trial = choose(ledger.trials, pick, limits)
+        stored = open_stored(study, storage, target, None)
+        trial = choose(stored.trials, pick, stored.limits)
+        loaded = stored.part_of(trial).study
         return (
             trial.record.candidate,
             read(loaded.model, input_shape=loaded.input.shape),
-            f"{loaded.name}, trial {trial.number}",
+            f"{loaded.title}, trial {trial.number}",
         )
     assert file is not None
     graph = read(model) if model is not None else None

@@ -120,12 +120,12 @@ def _study(
     name: str | None, given: Given, picks: Sequence[str], storage: str | None, target: str | None
 ) -> tuple[Workbench, dict[str, tuple[Candidate, Timing | None]]]:
     """The study made ready, and its chosen candidates by name with the timing that is stored."""
-    from mpsearch import config
+    from mpsearch import members
     from mpsearch.candidate import BASES, Candidate
     from mpsearch.study.folder import cache_folder
     from mpsearch.workbench import open_workbench
 
-    study = config.load(config.find(name))
+    study = members.one(name)
     data = study.data
     if given.photos is not None:
         data = data.model_copy(
@@ -136,7 +136,7 @@ def _study(
         data = data.model_copy(update={"evaluation_limit": least})
     chosen: dict[str, tuple[Candidate, Timing | None]] = {}
     stored = [pick for pick in picks if pick not in BASES]
-    for label, candidate, timing in _stored(study.path, stored, storage, target) if stored else ():
+    for label, candidate, timing in _stored(study.address, stored, storage, target) if stored else ():
         chosen[label] = (candidate, timing)
     for base in (pick for pick in picks if pick in BASES):
         chosen[base] = (Candidate(base), None)
@@ -157,13 +157,13 @@ def _candidate(label: str, bench: Workbench, candidate: Candidate, timing: Timin
 
 
 def _stored(
-    path: Path, picks: Sequence[str], storage: str | None, target: str | None
+    study: str, picks: Sequence[str], storage: str | None, target: str | None
 ) -> list[tuple[str, Candidate, Timing | None]]:
-    from mpsearch.cli.options import open_stored
+    from mpsearch.cli.options import open_ledger
     from mpsearch.pareto.front import front
     from mpsearch.pareto.pick import pick as choose
 
-    _, ledger, limits = open_stored(str(path), storage, target, None)
+    _, ledger, limits = open_ledger(study, storage, target, None)
     trials: list[Trial] = []
     for pick in picks:
         trials += front(ledger.trials) if pick == "front" else [choose(ledger.trials, pick, limits)]

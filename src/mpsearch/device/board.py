@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -106,6 +106,11 @@ class DeviceBoard:
         if ran.code != 0:
             raise synap.failure(ran.code, ran.stdout, ran.stderr, stage="score")
         return od.parse(ran.stdout)
+
+    def lengthened(self, runs: int) -> DeviceBoard:
+        """See :meth:`mpsearch.board.measure.Lengthens.lengthened`."""
+        least = max(self.plan.least, runs)
+        return replace(self, plan=replace(self.plan, least=least, most=max(self.plan.most, least)))
 
     def temperature_c(self) -> float | None:
         """The board's hottest zone; None where it does not say."""

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from mpsearch.device.opening import connect
 from mpsearch.device.runtime import synap
-from mpsearch.device.snpe import replies
+from mpsearch.device.snpe import replies, sensors
 from mpsearch.device.snpe.commands import NET_RUN, TIMERS
 from mpsearch.device.spec import BoardSpec
 from mpsearch.device.work import Device
 from mpsearch.errors import MpsearchError, SetupError
-from mpsearch.toolchain.snpe.builds import ask_version as snpe_version
+from mpsearch.toolchain.snpe import builds
+from mpsearch.toolchain.snpe.tools import DIAGVIEW
 from mpsearch.toolchain.synap.conversions import ask_version
 
 
@@ -24,25 +25,33 @@ class Check:
     ok: usable.
     found: a version, an address ... or what is wrong.
     hint: the next step where it is not.
+    purpose: what it is for, where that is not plain.
+    needed: a study cannot do without.
     """
 
     name: str
     ok: bool
     found: str
     hint: str = ""
+    purpose: str = ""
+    needed: bool = True
 
 
 def check(spec: BoardSpec, *, cache: Path) -> Iterator[Check]:
-    """Toolkit, connection, programs, work folder, Python, temperature. The last two may be absent."""
-    yield _toolkit(spec, cache)
+    """Toolkit, connection, programs, work folder, Python, temperature; what is not ``needed`` may be absent."""
+    yield from _toolkit(spec, cache)
     device = connect(spec)
     try:
         reached = _look("connection", lambda: _reach(device))
         yield reached
         if not reached.ok:
             return
-        for name, program in _programs(spec).items():
-            yield _look(name, partial(_tool, device, name, program))
+        for name, (program, purpose) in _programs(spec).items():
+            yield _look(name, partial(_tool, device, name, program), purpose)
+        if spec.runtime == "snpe":
+            ran = device.transport.run(sensors.clock_argv(spec.snpe.sysmon))
+            found = spec.snpe.sysmon if ran.code == 0 else f"no {spec.snpe.sysmon}"
+            yield Check("sysMonApp", ran.code == 0, found, "", "the DSP's clock in records", needed=False)
         yield _look("work folder", lambda: _folder(device))
         if spec.runtime == "synap" and spec.python is not None:
             ran = device.transport.run([spec.python, "-c", "import numpy, synap"])
@@ -54,11 +63,11 @@ def check(spec: BoardSpec, *, cache: Path) -> Iterator[Check]:
         device.close()
 
 
-def _look(name: str, ask: Callable[[], str]) -> Check:
+def _look(name: str, ask: Callable[[], str], purpose: str = "", *, needed: bool = True) -> Check:
     try:
-        return Check(name, True, ask())
+        return Check(name, True, ask(), "", purpose, needed)
     except MpsearchError as error:
-        return Check(name, False, error.message, error.hint)
+        return Check(name, False, error.message, error.hint, purpose, needed)
 
 
 def _reach(device: Device) -> str:
@@ -66,19 +75,29 @@ def _reach(device: Device) -> str:
     return device.transport.name
 
 
-def _toolkit(spec: BoardSpec, cache: Path) -> Check:
-    folder = spec.toolkit.work or cache / spec.runtime
-    if spec.runtime == "snpe":
-        return _look("SNPE tools", lambda: snpe_version(spec.toolkit.make_snpe(), _made(folder)))
-    return _look("SyNAP toolkit", lambda: ask_version(spec.toolkit.make(), _made(folder)))
-
-
-def _programs(spec: BoardSpec) -> dict[str, tuple[str, ...]]:
-    """What must be on the board."""
+def _toolkit(spec: BoardSpec, cache: Path) -> Iterator[Check]:
+    """Whether the vendor's tools answer; of SNPE's, which are programs of their own, where each one is."""
+    folder = _made(spec.toolkit.work or cache / spec.runtime)
     if spec.runtime == "synap":
-        return {"synap_cli": spec.program}
+        yield _look("SyNAP toolkit", lambda: ask_version(spec.toolkit.make(), folder))
+        return
+    tools = spec.toolkit.make_snpe()
+    yield _look("SNPE tools", lambda: builds.ask_version(tools, folder))
+    for name, purpose in tools.needed.items():
+        yield _look(name, partial(builds.find, tools, name, folder), purpose)
+    layers = "times of single layers (mpsearch profile --time)"
+    yield _look(DIAGVIEW, partial(builds.find, tools, DIAGVIEW, folder), layers, needed=False)
+
+
+def _programs(spec: BoardSpec) -> dict[str, tuple[tuple[str, ...], str]]:
+    """What must be on the board, and what for."""
+    if spec.runtime == "synap":
+        return {"synap_cli": (spec.program, "running and timing models on the board")}
     how = spec.snpe.make()
-    return {name: how.program(name) for name in (NET_RUN, TIMERS[how.measure])}
+    return {
+        NET_RUN: (how.program(NET_RUN), "running photographs on the board"),
+        TIMERS[how.measure]: (how.program(TIMERS[how.measure]), "timing on the board"),
+    }
 
 
 def _tool(device: Device, name: str, program: tuple[str, ...]) -> str:

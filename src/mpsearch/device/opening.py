@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from mpsearch.board import profile
 from mpsearch.board.targets import Target
 from mpsearch.candidate import Candidate
 from mpsearch.device import profiling, unittimes
+from mpsearch.device import shelf as shelves
 from mpsearch.device import spec as specs
 from mpsearch.device.board import DeviceBoard
 from mpsearch.device.executor import DeviceExecutor
@@ -35,6 +36,7 @@ def open(
     io: MetafileIO | None,
     *,
     cache: Path,
+    shelf: Sequence[str] = (),
     say: Say = lambda text: None,
     progress: Say = lambda text: None,
 ) -> Target:
@@ -43,6 +45,7 @@ def open(
     Args:
         io: what a SyNAP metafile says besides the candidate; its ``dataset`` is replaced by ``calibration``.
         cache: folder for what can be computed again; conversions lie in ``cache/synap`` or ``cache/snpe``.
+        shelf: files of all boards of the study, where it has several; the digest is then that of the first.
         say: takes what the user should know, ``progress`` what passes.
 
     Raises:
@@ -50,10 +53,15 @@ def open(
         SetupError: no toolkit.
     """
     spec = specs.load(path)
+    boards = shelves.boards(shelf, str(path))
+    kind = boards[0] if boards else spec
+    if boards:
+        names = ", ".join(board.name for board in boards)
+        say(f"shelf: {names}; this worker measures on {spec.name}, and the budget is held on the slowest")
     if spec.runtime == "snpe":
         from mpsearch.device.snpe import opening as snpe
 
-        return snpe.open(spec, graph, calibration, evaluation, cache=cache, say=say, progress=progress)
+        return snpe.open(spec, kind, graph, calibration, evaluation, cache=cache, say=say, progress=progress)
     io = io or MetafileIO()
     toolchain = _toolchain(spec, graph, calibration, io, cache, progress)
     device = connect(spec, say=say)
@@ -76,7 +84,7 @@ def open(
     )
     say(f"{spec.name}: {device.transport.name}, {spec.target}, SyNAP toolkit {toolchain.version}")
     said = {key: value for key, value in asdict(io).items() if key != "dataset"}
-    digest = canonical.digest([spec.digest, toolchain.version, said])
+    digest = canonical.digest([kind.digest, toolchain.version, said])
     return Target(spec.name, toolchain, executor, board, profile.load(spec.target), digest)
 
 

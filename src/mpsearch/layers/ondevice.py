@@ -95,11 +95,7 @@ def _one(board: SnpeBoard, work: Work, model: SnpeArtifact, image: FloatArray, t
         work.push(local, _INPUT)
         local.write_text(commands.input_list([_INPUT]))
         work.push(local, commands.INPUTS)
-        argv = (
-            *board.how.program(commands.NET_RUN), "--container", commands.MODEL, "--input_list", commands.INPUTS,
-            "--output_dir", commands.OUTPUT, "--debug", *([] if model.runtime == "cpu" else [f"--use_{model.runtime}"]),
-            "--userbuffer_float", "--userbuffer_floatN_output", "32", "--perf_profile", model.perf_profile,
-        )  # fmt: skip
+        argv = commands.every_layer(board.how, model.runtime, model.perf_profile)
         ran = work.run(argv, timeout_s=board.timeout_s)
         if unmade := replies.not_written(f"{ran.stdout}\n{ran.stderr}"):
             work.run(["mkdir", "-p", *dict.fromkeys(posixpath.dirname(file) for file in unmade)])

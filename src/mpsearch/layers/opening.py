@@ -11,12 +11,12 @@ from mpsearch.board import targets
 from mpsearch.board.cost import CostModel
 from mpsearch.candidate import Candidate
 from mpsearch.device import opening as devices
-from mpsearch.device import profiling
+from mpsearch.device import profiling, unittimes
 from mpsearch.device import spec as device
-from mpsearch.device.snpe.board import SnpeBoard
+from mpsearch.device.snpe.board import SnpeBoard, built
 from mpsearch.errors import ConfigError, MpsearchError, SetupError
 from mpsearch.fed import Fed
-from mpsearch.layers import hosttimes, ondevice, times
+from mpsearch.layers import hosttimes, ondevice, times, unitcycles
 from mpsearch.layers.dumps import Dumps
 from mpsearch.layers.network import layers_of
 from mpsearch.layers.sources import Layout, QuantizedModel, Simulated, Source
@@ -118,14 +118,7 @@ def times_on(
         found = hosttimes.profile(built.build(candidate).path, runtime, image=image)
         return found, f"host (onnxruntime, {runtime.threads} thread)"
     if device.is_spec(target) and device.load(path := Path(target)).runtime == "snpe":
-        opened = devices.open(path, fed.graph, fed.calibration, fed.evaluation, None, cache=fed.cache, say=say)
-        board = opened.board
-        assert isinstance(board, SnpeBoard)
-        try:
-            found = times.from_diagview(board.profile(opened.toolchain.build(candidate)))
-        finally:
-            board.close()
-        return found, f"{opened.name} (snpe-diagview)"
+        return _on_snpe(fed, candidate, path, say)
     if device.is_spec(target):
         path = Path(target)
         layers = devices.profile_units(path, fed.graph, fed.calibration, fed.io, candidate, cache=fed.cache, say=say)
@@ -134,6 +127,27 @@ def times_on(
     model = CostModel(profile, fed.graph)
     cost = model.estimate(candidate, fed.graph.assign(candidate))
     return times.from_cost(model, cost), f"{profile.name} (simulated)"
+
+
+def _on_snpe(fed: Fed, candidate: Candidate, path: Path, say: Say) -> tuple[tuple[LayerTime, ...], str]:
+    """The layers' cycles; what they say of the units stays beside the study, for the search."""
+    opened = devices.open(path, fed.graph, fed.calibration, fed.evaluation, None, cache=fed.cache, say=say)
+    board, profile = opened.board, opened.profile
+    assert isinstance(board, SnpeBoard)
+    assert profile is not None
+    artifact = built(opened.toolchain.build(candidate))
+    try:
+        found = board.profile(artifact)
+        if artifact.runtime == "dsp":
+            latency_ms, model = board.time(artifact).median_ms, CostModel(profile, fed.graph)
+            units = unitcycles.unit_times_ms(found, artifact.info, model, candidate, opened.name, latency_ms)
+            if units.unit_ms:
+                unittimes.save(units, unittimes.file(fed.cache, fed.graph, opened.name))
+            else:
+                say(f"note: {opened.name}: no layer has the name of a unit, so the search learns nothing from them")
+    finally:
+        board.close()
+    return times.from_diagview(found), f"{opened.name} (snpe-diagview)"
 
 
 def read_log(path: Path) -> tuple[tuple[LayerTime, ...], Mapping[str, diagview.Amount]]:

@@ -53,6 +53,7 @@ class Provenance:
         versions: name -> version of what took part.
         study, model: names, for the README.
         study_file: where the study file is.
+        against: whose float version the error is measured against; "" for the model's own.
     """
 
     study: str
@@ -60,6 +61,7 @@ class Provenance:
     model: str
     digests: Mapping[str, str]
     versions: Mapping[str, str]
+    against: str = ""
 
 
 def write(trial: Trial, rendered: Rendered, provenance: Provenance, out: Path) -> tuple[Path, ...]:
@@ -153,10 +155,12 @@ def _readme(trial: Trial, rendered: Rendered, provenance: Provenance) -> str:
         score, timing = measured.score, measured.timing
         unit = score.unit.replace("2", "²")
         counts = f" ({score.missed} missed, {score.extra} extra, of {score.faces} {score.task.things})"
+        against = f"the float version of {provenance.against}" if provenance.against else "the float model"
+        scaled = f", its times {timing.scale:.3f}: as on the shelf's slowest board" if timing.scale != 1 else ""
         lines += [
-            f"- {score.task.error} against the float model: {score.objective:.4g} {unit}".rstrip()
+            f"- {score.task.error} against {against}: {score.objective:.4g} {unit}".rstrip()
             + (counts if score.faces else ""),
-            f"- latency: {timing.median_ms:.3f} ms, {timing.source}, {timing.board}",
+            f"- latency: {timing.median_ms:.3f} ms, {timing.source}, {timing.board}{scaled}",
             "",
         ]
     where = "In this folder" if "model.onnx" in rendered.blobs else "Beside it"

@@ -24,11 +24,18 @@ class Trial:
     Attributes:
         number: the Optuna trial that measured it.
         origin: who proposed it: ``"uniform"``, ``"tail"``, ``"seed"`` or ``"sampler"``.
+        model: whose candidate it is, where a study has several models; "" in a study of one.
     """
 
     number: int
     record: Record
     origin: str = "sampler"
+    model: str = ""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"trial {self.number} of {self.model}" if self.model else f"trial {self.number}"
 
     @property
     def measured(self) -> Measured | None:
@@ -58,7 +65,8 @@ def dominates(a: Objectives, b: Objectives) -> bool:
 
 
 def front(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """The measured trials that no other dominates, fastest first; equal ones all stay, in order of their numbers."""
+    """The measured trials that no other dominates, fastest first; equal ones all stay, in order of their numbers (and
+    models)."""
     measured = [(trial.objectives, trial) for trial in trials if trial.objectives is not None]
     ordered = sorted(measured, key=lambda pair: (pair[0], pair[1].number))
     found: list[Trial] = []

@@ -9,10 +9,10 @@ from typing import Any
 
 from mpsearch.board.stats import reading_ms
 from mpsearch.errors import ConfigError
-from mpsearch.record import Failed, Record
+from mpsearch.record import Measured, Record
 
 FAILED_VIOLATION = 1.0
-"""What every constraint of a failed trial is violated by: as much as a latency of twice the budget."""
+"""What every constraint of a trial without a result is violated by: as much as a latency of twice the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Limits:
         ``latency`` is relative to the budget, ``missed`` and ``extra`` are shares of the reference faces.
         """
         names = ("latency", "missed", "extra") if self.budget_ms is not None else ("missed", "extra")
-        if isinstance(record.outcome, Failed):
+        if not isinstance(record.outcome, Measured):
             return dict.fromkeys(names, FAILED_VIOLATION)
         score = record.outcome.score
         faces = max(score.faces, 1)
@@ -58,7 +58,7 @@ class Limits:
 
     def feasible(self, record: Record) -> bool:
         """Measured, and nothing violated."""
-        return not isinstance(record.outcome, Failed) and all(v <= 0 for v in self.violations(record).values())
+        return isinstance(record.outcome, Measured) and all(v <= 0 for v in self.violations(record).values())
 
     def to_json(self) -> dict[str, Any]:
         return {"budget_ms": self.budget_ms, "missed": self.missed, "extra": self.extra, "at": self.at}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mpsearch import digits
 from mpsearch.errors import ConfigError, MpsearchError
 from mpsearch.pareto.front import Trial, front, log_error
 from mpsearch.pareto.limits import Limits
@@ -67,7 +68,7 @@ def pick(trials: Iterable[Trial], how: str, limits: Limits) -> Trial:
     found = best(known, limits) if how == "budget" else knee(known)
     if found is None:
         raise NothingWithinBudgetError(
-            f"no trial is within {describe(limits)}; nearest is trial {close.number}: {gap(close, limits)}",
+            f"no trial is within {describe(limits)}; nearest is {close.label}: {gap(close, limits)}",
             hint="Give a larger --budget-ms, more --trials, or pick a trial by its number.",
         )
     return found
@@ -81,7 +82,8 @@ def gap(trial: Trial, limits: Limits) -> str:
     parts = []
     if over.get("latency", 0) > 0 and limits.budget_ms is not None:
         latency_ms = trial.measured.timing.median_ms
-        parts.append(f"{latency_ms:.2f} ms, {latency_ms - limits.budget_ms:.2f} ms over the budget")
+        over_ms = latency_ms - limits.budget_ms
+        parts.append(f"{digits.milliseconds(latency_ms)} ms, {digits.milliseconds(over_ms)} ms over the budget")
     for name, count in (("missed", score.missed), ("extra", score.extra)):
         if over[name] > 0:
             parts.append(f"{name} {count} of {score.faces} {score.task.things}, {getattr(limits, name):.0%} allowed")
@@ -90,13 +92,19 @@ def gap(trial: Trial, limits: Limits) -> str:
 
 def describe(limits: Limits) -> str:
     """The limits in words."""
-    budget = "" if limits.budget_ms is None else f"{limits.budget_ms:g} ms, "
+    budget = "" if limits.budget_ms is None else f"{limits.budget_ms:.4g} ms, "
     return f"{budget}missed <= {limits.missed:.0%}, extra <= {limits.extra:.0%}"
 
 
 def _numbered(trials: tuple[Trial, ...], how: str) -> Trial:
     if not how.isdecimal():
         raise ConfigError(f"cannot pick {how!r}", hint="Give budget, knee, or a trial's number.")
+    models = sorted({trial.model for trial in trials})
+    if len(models) > 1:
+        raise ConfigError(
+            f"trial {how}: each of the models {', '.join(models)} counts its own trials",
+            hint=f"Name the model: STUDY:{models[0]} --pick {how}",
+        )
     for trial in trials:
         if trial.number == int(how):
             if trial.measured is None:

@@ -8,7 +8,7 @@ from typing import Any
 from mpsearch.candidate import Candidate, DataType
 from mpsearch.pareto.front import Trial, task_of
 from mpsearch.pareto.limits import Limits
-from mpsearch.record import Failed
+from mpsearch.record import Measured
 from mpsearch.task import Task
 
 _BESIDE = {
@@ -30,18 +30,29 @@ def columns(task: Task) -> tuple[str, ...]:
 def shown(task: Task, listed: Iterable[Mapping[str, Any]] = ()) -> tuple[str, ...]:
     """The columns of a row that a table for people has room for; intervals where one of the ``listed`` rows has one."""
     counts = ("missed", "extra") if task.counts else ()
-    interval = ("low_ms", "high_ms") if any(row["low_ms"] is not None for row in listed) else ()
-    return ("trial", "latency_ms", *interval, task.column, "feasible", *counts, "origin", "candidate")
+    known = tuple(listed)
+    interval = ("low_ms", "high_ms") if any(row["low_ms"] is not None for row in known) else ()
+    model = ("model",) if any("model" in row for row in known) else ()
+    board = ("measured_ms", "board") if any("measured_ms" in row for row in known) else ()
+    return (*model, "trial", "latency_ms", *interval, *board, task.column, "feasible", *counts, "origin", "candidate")
 
 
 def rows(trials: Iterable[Trial], limits: Limits) -> list[dict[str, Any]]:
-    """One row a trial, in the given order, always with all of :func:`columns`; what a failed trial lacks is None.
+    """One row a trial, in the given order, always with all of :func:`columns`; what a failed trial lacks is None. Where
+    a study has several models, ``model`` comes first; where it has several boards, ``latency_ms`` and its interval are
+    as on the slowest, and ``measured_ms`` is as measured.
 
     ``source`` says whether a latency is simulated.
     """
     known = tuple(trials)
     task = task_of(known)
-    return [_row(trial, limits, task) for trial in known]
+    found = [_row(trial, limits, task) for trial in known]
+    timings = [None if trial.measured is None else trial.measured.timing for trial in known]
+    measured = [timing for timing in timings if timing is not None]
+    if len({timing.board for timing in measured}) > 1 or any(timing.scale != 1 for timing in measured):
+        for row, timing in zip(found, timings, strict=True):
+            row["measured_ms"] = None if timing is None else timing.median_ms / timing.scale
+    return found
 
 
 def short(candidate: Candidate) -> str:
@@ -68,7 +79,8 @@ def short(candidate: Candidate) -> str:
 
 
 def _row(trial: Trial, limits: Limits, task: Task) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(columns(task))
+    row: dict[str, Any] = {"model": trial.model} if trial.model else {}
+    row.update(dict.fromkeys(columns(task)))
     row.update(
         trial=trial.number,
         feasible=limits.feasible(trial.record),
@@ -77,8 +89,8 @@ def _row(trial: Trial, limits: Limits, task: Task) -> dict[str, Any]:
         digest=trial.record.candidate.digest[:12],
     )
     outcome = trial.record.outcome
-    if isinstance(outcome, Failed):
-        row["failed"] = f"{outcome.stage}: {outcome.message}"
+    if not isinstance(outcome, Measured):
+        row["failed"] = outcome.why
         return row
     score = outcome.score
     row.update(
@@ -89,8 +101,9 @@ def _row(trial: Trial, limits: Limits, task: Task) -> dict[str, Any]:
         board=outcome.timing.board,
     )
     if outcome.timing.interval_ms is not None:
-        row["low_ms"], row["high_ms"] = (bound * outcome.timing.correction for bound in outcome.timing.interval_ms)
-        row["p95_ms"] = outcome.timing.percentile_ms(0.95)
+        row["low_ms"], row["high_ms"] = (bound * outcome.timing.factor for bound in outcome.timing.interval_ms)
+        if not outcome.timing.mean_s:  # a mean over many runs hides its late ones
+            row["p95_ms"] = outcome.timing.percentile_ms(0.95)
     row[task.column], row[task.things] = score.objective, score.faces
     row.update({name: getattr(score, name) for name in _BESIDE.get(task.name, ())})
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from mpsearch.scoring.decoders.base import Decoder, head_of
 from mpsearch.scoring.faces import Faces, Float64, detect, join
 from mpsearch.scoring.matching import Matches, match
 from mpsearch.scoring.outputs import OutputErrors
-from mpsearch.task import LANDMARKS, TASKS
+from mpsearch.task import LANDMARKS, TASKS, Task
 
 FloatArray = NDArray[np.float32]
 
@@ -43,7 +44,8 @@ class DetectionJudge:
         sizes: tuple[float, float] | None,
         penalty: float,
     ) -> None:
-        self._decoder, self._reference, self._count, self._boxes = decoder, reference, count, boxes
+        self._decoder, self._reference, self._count = decoder, reference, count
+        self._task = TASKS["boxes"] if boxes else LANDMARKS
         self._sizes, self._penalty = sizes or (0.0, np.inf), penalty
         self._cell_px2 = np.full(len(reference), np.nan)
         self._found: list[Faces] = []
@@ -54,7 +56,7 @@ class DetectionJudge:
         mine = (reference.image >= start) & (reference.image < start + size) & self._alive(present)
         faces = reference.where(mine)
         boxes, landmarks = self._decoder.decode(batch, faces.image - start, faces.cell)
-        self._cell_px2[mine] = self._px2(faces, boxes, landmarks)
+        self._cell_px2[mine] = task_px2(self._task, faces, boxes, landmarks)
         self._found.append(detect(self._decoder, batch, first_image=start))
 
     def score(self, errors: OutputErrors) -> Score:
@@ -62,7 +64,7 @@ class DetectionJudge:
         CandidateError: everything in scope went with dropped outputs.
         """
         reference, detected = self._reference, join(self._found)
-        task = TASKS["boxes"] if self._boxes else LANDMARKS
+        task = self._task
         alive = self._alive(errors.present)
         scope = alive | ((reference.sizes_px >= self._sizes[0]) & (reference.sizes_px <= self._sizes[1]))
         if not scope.any():
@@ -72,48 +74,94 @@ class DetectionJudge:
         penalty = self._penalty * reference.diagonals_px**2
         # All of the reference takes part in the matching, so that a face found elsewhere is not called extra.
         matches = match(reference, detected)
-        good = scope & alive & (matches.found >= 0)
-        pairs = reference.where(good), detected.where(matches.found[good])
-        if self._decoder.anchored:
-            objective = np.where(alive, self._cell_px2, penalty)
-        else:
-            objective = penalty.copy()
-            objective[good] = self._px2(pairs[0], pairs[1].boxes, pairs[1].landmarks)
-        error = float(objective[scope].mean())
-        points = self._decoder.points > 0
-        landmark_px2 = squared_px2(pairs[1].landmarks, pairs[0].landmarks) if points else np.zeros(0)
-        return Score(
-            cell_landmark_mse_px2=error if self._decoder.anchored and not self._boxes else None,
-            matched_landmark_mse_px2=_mean(landmark_px2),
-            objective=error,
-            faces=int(scope.sum()),
-            missed=int((scope & ~good).sum()),
-            extra=matches.extra,
-            matched_iou=_mean_iou(matches, good),
-            nme=_mean(nme(*pairs, self._decoder.eyes)) if points else None,
-            per_image=per_image(reference.image[scope], objective[scope], self._count),
-            outputs=errors.summary(),
-            kind=task.name,
-            matched_box_mse_px2=_mean(squared_px2(_corners(pairs[1].boxes), _corners(pairs[0].boxes))),
-        )
-
-    def _px2(self, faces: Faces, boxes: Float64, landmarks: Float64) -> Float64:
-        if self._boxes:
-            return squared_px2(_corners(boxes), _corners(faces.boxes))
-        return squared_px2(landmarks, faces.landmarks)
+        found = Found(reference, detected, matches, scope, scope & alive & (matches.found >= 0))
+        anchored = self._decoder.anchored
+        objective = np.where(alive, self._cell_px2, penalty) if anchored else found.px2(task, penalty)
+        cell = anchored and task is LANDMARKS
+        return found.score(task, objective, self._decoder.eyes, self._count, errors, cell=cell)
 
     def _alive(self, present: tuple[str, ...]) -> NDArray[np.bool_]:
-        """[reference faces] whether the face's cell is still computed."""
-        heads = self._decoder.heads
-        return np.array([head.present(present) for head in heads])[head_of(heads, self._reference.cell)]
+        return computed(self._decoder, self._reference, present)
+
+
+def computed(decoder: Decoder, faces: Faces, present: tuple[str, ...]) -> NDArray[np.bool_]:
+    """[faces] whether the face's cell is still computed where only the outputs ``present`` are left."""
+    return np.array([head.present(present) for head in decoder.heads])[head_of(decoder.heads, faces.cell)]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Reference faces, and what of them was detected.
+
+    Attributes:
+        scope: [reference faces] which count.
+        good: [reference faces] which of those were found.
+    """
+
+    reference: Faces
+    detected: Faces
+    matches: Matches
+    scope: NDArray[np.bool_]
+    good: NDArray[np.bool_]
+
+    @property
+    def pairs(self) -> tuple[Faces, Faces]:
+        """The reference faces that were found, and the detections."""
+        return self.reference.where(self.good), self.detected.where(self.matches.found[self.good])
+
+    def px2(self, task: Task, penalty: Float64) -> Float64:
+        """[reference faces] the task's error where a face was found, else ``penalty``  # [reference faces]."""
+        faces, found = self.pairs
+        objective = penalty.copy()
+        objective[self.good] = task_px2(task, faces, found.boxes, found.landmarks)
+        return objective
+
+    def score(
+        self,
+        task: Task,
+        objective: Float64,
+        eyes: tuple[int, int] | None,
+        count: int,
+        errors: OutputErrors,
+        *,
+        cell: bool,
+    ) -> Score:
+        """Everything there is to say.
+
+        Args:
+            objective: [reference faces] px^2.
+            eyes: see :attr:`mpsearch.scoring.decoders.base.Decoder.eyes`.
+            count: photographs.
+            cell: the objective is the landmarks' error at the reference's own cells.
+        """
+        faces, found = self.pairs
+        error = float(objective[self.scope].mean())
+        points = self.reference.landmarks.shape[1] > 0
+        return Score(
+            cell_landmark_mse_px2=error if cell else None,
+            matched_landmark_mse_px2=_mean(squared_px2(found.landmarks, faces.landmarks)) if points else None,
+            objective=error,
+            faces=int(self.scope.sum()),
+            missed=int((self.scope & ~self.good).sum()),
+            extra=self.matches.extra,
+            matched_iou=_mean(self.matches.iou[self.good]),
+            nme=_mean(nme(faces, found, eyes)) if points else None,
+            per_image=per_image(self.reference.image[self.scope], objective[self.scope], count),
+            outputs=errors.summary(),
+            kind=task.name,
+            matched_box_mse_px2=_mean(squared_px2(_corners(found.boxes), _corners(faces.boxes))),
+        )
+
+
+def task_px2(task: Task, faces: Faces, boxes: Float64, landmarks: Float64) -> Float64:
+    """[n] the task's error between ``faces`` and predictions of them, px^2."""
+    if task is LANDMARKS:
+        return squared_px2(landmarks, faces.landmarks)
+    return squared_px2(_corners(boxes), _corners(faces.boxes))
 
 
 def _mean(values: Float64) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def _mean_iou(matches: Matches, good: NDArray[np.bool_]) -> float | None:
-    return _mean(matches.iou[good])
 
 
 def _corners(boxes: Float64) -> Float64:

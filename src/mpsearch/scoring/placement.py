@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mpsearch.errors import DataError
+from mpsearch.images import PhotoSet
 
 Float64 = NDArray[np.float64]
 ClassMap = NDArray[np.int64]
@@ -51,6 +52,12 @@ class Placement:
         back = self.points(boxes.reshape(-1, 2, 2))
         return np.clip(back, 0, [self.width, self.height]).reshape(-1, 4)
 
+    def to(self, other: Placement) -> tuple[float, Float64]:
+        """The same photograph in another network's input: ``p`` here lies at ``p * scale + shift``  # [2]  there."""
+        scale = other.ratio / self.ratio
+        here, there = np.array([self.left, self.top], np.float64), np.array([other.left, other.top], np.float64)
+        return scale, there - here * scale
+
     def classes(self, found: ClassMap, network: tuple[int, int]) -> ClassMap:
         """A map ``[h, w]`` over the network's input -> ``[height, width]`` over the photograph, nearest pixel."""
 
@@ -61,6 +68,16 @@ class Placement:
         rows = nearest(self.height, self.top, network[0], found.shape[0])
         columns = nearest(self.width, self.left, network[1], found.shape[1])
         return found[rows[:, None], columns[None, :]]
+
+
+def places_of(photos: PhotoSet) -> tuple[Placement, ...]:
+    """Where each photograph lies in the network's input.
+
+    Raises:
+        DataError: one is unreadable.
+    """
+    network = (photos.preprocess.height, photos.preprocess.width)
+    return tuple(Placement.of(size_of(path), network) for path in photos.paths)
 
 
 def size_of(path: Path) -> tuple[int, int]:

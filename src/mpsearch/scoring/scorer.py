@@ -22,8 +22,10 @@ from mpsearch.scoring.decoders.base import Decoder, Segments
 from mpsearch.scoring.detection import PENALTY, DetectionJudge
 from mpsearch.scoring.faces import Faces, detect
 from mpsearch.scoring.outputs import OutputErrors
+from mpsearch.scoring.placement import places_of
 from mpsearch.scoring.reference import METRIC_VERSION, float_outputs
 from mpsearch.scoring.segmentation import SegmentationJudge
+from mpsearch.scoring.shared import SharedJudge, Way, Yardstick, check_alike, check_floats
 from mpsearch.task import LANDMARKS, TASKS, Task
 
 FloatArray = NDArray[np.float32]
@@ -100,9 +102,11 @@ class TaskScorer:
             be lost with a dropped output. None: every one counts.
         penalty: what a missed face counts, as a share of its squared box diagonal.
         threads: of the float model; 0 lets onnxruntime choose.
+        by: another model's scorer on the same photographs: its float version's faces are the truth, and not this
+            model's own (:mod:`mpsearch.scoring.shared`).
 
     Raises:
-        ConfigError: an objective that the decoder cannot serve.
+        ConfigError: an objective that the decoder cannot serve, or models that cannot have one truth.
     """
 
     def __init__(
@@ -116,23 +120,29 @@ class TaskScorer:
         face_sizes: tuple[float, float] | None = None,
         penalty: float = PENALTY,
         threads: int = 0,
+        by: TaskScorer | None = None,
     ) -> None:
         self.graph, self.decoder, self.photos = graph, decoder, photos
         self.task = task_for(decoder, objective)
-        self.face_sizes, self.penalty = face_sizes, penalty
+        self.face_sizes, self.penalty, self.by = face_sizes, penalty, by
         self._cache, self._threads = cache, threads
+        if by is not None:
+            check_alike(graph.path.name, decoder, self.task, by.graph.path.name, by.decoder, by.task)
 
     def on(self, photos: PhotoSet) -> TaskScorer:
         """The same on other photographs."""
+        by = None if self.by is None else self.by.on(PhotoSet(photos.paths, self.by.photos.preprocess))
         return TaskScorer(
             self.graph, self.decoder, photos, objective=self.task.name, cache=self._cache,
-            face_sizes=self.face_sizes, penalty=self.penalty, threads=self._threads,
+            face_sizes=self.face_sizes, penalty=self.penalty, threads=self._threads, by=by,
         )  # fmt: skip
 
     @property
     def settings(self) -> dict[str, Any]:
         """Everything besides the model that decides a score; plain data."""
-        task = {} if self.task is LANDMARKS else {"task": self.task.name}
+        task: dict[str, Any] = {} if self.task is LANDMARKS else {"task": self.task.name}
+        if self.by is not None:
+            task["by"] = {"model": self.by.graph.digest, **self.by.settings}
         return {
             "metric": METRIC_VERSION[self.task.name],
             "decoder": self.decoder.name,
@@ -154,6 +164,19 @@ class TaskScorer:
         return detect(self.decoder, self.float_outputs)
 
     @cached_property
+    def yardstick(self) -> Yardstick | None:
+        """What another model's faces are to this one; None where it is judged by its own."""
+        if self.by is None:
+            return None
+        way = Way.between(places_of(self.photos), places_of(self.by.photos))
+        return Yardstick(self.by.graph.path.name, self.by.reference, self.by.decoder.eyes, self.reference, way)
+
+    @cached_property
+    def floor(self) -> Score:
+        """How far the float model itself is from the truth; 0 where that is its own."""
+        return self.score(iter([self.float_outputs]))
+
+    @cached_property
     def reference_map(self) -> NDArray[np.int64]:
         """``[N, H, W]`` the float model's class of each pixel.
 
@@ -166,9 +189,12 @@ class TaskScorer:
 
     @property
     def telling(self) -> tuple[int, ...]:
-        """Photographs in which the float model finds something to be scored by."""
+        """Photographs in which there is something to be scored by (:attr:`Yardstick.whole`, where another model
+        judges)."""
         if not self.decoder.heads:
             return tuple(range(len(self.photos)))
+        if self.yardstick is not None:
+            return self.yardstick.whole
         return tuple(sorted(set(self.reference.image.tolist())))
 
     def prepare(self) -> None:
@@ -185,6 +211,9 @@ class TaskScorer:
             if np.ptp(self.reference_map) > 0:
                 return
             found = f"one class ({int(self.reference_map.flat[0])}) everywhere in the {count}"
+        elif self.yardstick is not None:
+            check_floats(self.graph.path.name, self.yardstick, self.task, LEAST_SHARE, self._settings_said)
+            return
         elif self.decoder.heads:
             seen = len(self.telling)
             if seen and seen >= LEAST_SHARE * count:
@@ -194,13 +223,18 @@ class TaskScorer:
         else:
             _ = self.float_outputs
             return
-        options = canonical.dumps(dict(self.decoder.options))
-        wanted = self.photos.preprocess
         raise ConfigError(
-            f"{self.graph.path.name}: the float model finds {found} evaluation photographs",
-            hint=f"Check the preprocessing (now ({wanted.height}x{wanted.width}, means {wanted.means}, scale "
+            f"{self.graph.path.name}: the float model finds {found} evaluation photographs", hint=self._settings_said
+        )
+
+    @property
+    def _settings_said(self) -> str:
+        """What to check where the float model finds little."""
+        wanted = self.photos.preprocess
+        return (
+            f"Check the preprocessing (now ({wanted.height}x{wanted.width}, means {wanted.means}, scale "
             f"{wanted.scale})), the channel order (now {wanted.order}), and the decoder (now {self.decoder.name} "
-            f"with {options}).",
+            f"with {canonical.dumps(dict(self.decoder.options))})."
         )
 
     def _check_outputs(self) -> None:
@@ -235,6 +269,10 @@ class TaskScorer:
         return _on_tensors(score, errors) if self.task is TASKS["tensors"] else score
 
     def _judge(self) -> Judge:
+        if self.yardstick is not None:
+            return SharedJudge(
+                self.decoder, self.yardstick, self.task, len(self.photos), sizes=self.face_sizes, penalty=self.penalty
+            )
         if self.decoder.heads:
             return DetectionJudge(
                 self.decoder, self.reference, len(self.photos),

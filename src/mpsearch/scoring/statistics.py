@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from mpsearch.errors import CandidateError, ConfigError, DataError
 from mpsearch.record import Timing
+from mpsearch.scoring import placement
 from mpsearch.scoring import truth as truths
 from mpsearch.scoring.decoders.base import Classifies, Segments
 from mpsearch.scoring.faces import detect, join
-from mpsearch.scoring.placement import Placement, size_of
+from mpsearch.scoring.placement import Placement
 from mpsearch.scoring.precision import evaluate
 from mpsearch.scoring.scorer import TaskScorer
 from mpsearch.scoring.truth import Truth
@@ -64,8 +65,7 @@ class Result:
 
 def places_of(scorer: TaskScorer) -> tuple[Placement, ...]:
     """Where each photograph lies in the network's input."""
-    network = (scorer.photos.preprocess.height, scorer.photos.preprocess.width)
-    return tuple(Placement.of(size_of(path), network) for path in scorer.photos.paths)
+    return placement.places_of(scorer.photos)
 
 
 def labels_of(scorer: TaskScorer) -> tuple[str, ...]:

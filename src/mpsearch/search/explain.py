@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mpsearch.board import shelf as shelves
 from mpsearch.board.cost import CostModel
 from mpsearch.candidate import BASES, DataType
 from mpsearch.pareto.limits import Limits
-from mpsearch.record import Record
+from mpsearch.record import ACUITY, PHOTOGRAPHS, RULES, Record, Rejected
 from mpsearch.search.guided import alike, report, rungs
 from mpsearch.search.guided.arrays import Floats
-from mpsearch.search.guided.context import Context
+from mpsearch.search.guided.context import Context, Prior
 from mpsearch.search.guided.engine import Engine
 from mpsearch.search.guided.frames import Frame
 from mpsearch.search.guided.models import Models
+from mpsearch.search.prior import prior_of
+from mpsearch.study.ledger import SHELF
 from mpsearch.workbench import Bench
 
 Row = dict[str, Any]
-PARTS = ("models", "rungs", "groups", "choices", "switches")
+PARTS = ("models", "boards", "rungs", "groups", "choices", "switches")
 _STAGES = {"build": "build and compile", "score": "all photographs", "time": "timing"}
+_LOOKS = {
+    RULES: "the vendor's rules",
+    PHOTOGRAPHS: "all photographs on this computer",
+    ACUITY: "all photographs by the vendor's engine",
+}
 _FREE = 1e-6
 """A price of the cheap rung at which nothing that was ever asked for is over its limit."""
 
@@ -38,20 +48,25 @@ class Explanation:
         return [{"part": part, **row} for part, rows in self.parts.items() for row in rows]
 
 
-def explain(bench: Bench, records: Sequence[Record], attributes: Mapping[str, Any], limits: Limits) -> Explanation:
+def explain(
+    bench: Bench, records: Sequence[Record], attributes: Mapping[str, Any], limits: Limits, *, cache: Path
+) -> Explanation:
     """Fit the models to a stored study.
 
     Args:
+        records: of trials, and of candidates that a rung rejected.
         attributes: the study's user attributes, with the rungs' numbers.
+        cache: of the study.
 
     Raises:
         ValueError: fewer than two measured trials.
     """
     spent = rungs.read(attributes)
-    profile = bench.profile
+    prior = prior_of(bench, cache)
     context = Context(
-        bench.space, limits, CostModel(profile, bench.graph) if profile else None,
+        bench.space, limits, prior,
         cheap_error=(lambda candidate: spent.error_of(candidate.digest)) if spent.few else None, cheap_cost=_FREE,
+        shelf=tuple(attributes.get(SHELF, ())),
     )  # fmt: skip
     engine = Engine(context)
     best = min(
@@ -75,7 +90,8 @@ def explain(bench: Bench, records: Sequence[Record], attributes: Mapping[str, An
     models = engine.learn(records)
     return Explanation(
         {
-            "models": _models(models),
+            "models": _models(models, prior),
+            "boards": _boards(records, context.shelf, models),
             "rungs": _rungs(records, spent),
             "groups": _groups(engine, models, frame),
             "choices": _choices(models, others),
@@ -90,7 +106,10 @@ def explain(bench: Bench, records: Sequence[Record], attributes: Mapping[str, An
     )  # fmt: skip
 
 
-def _models(models: Models) -> list[Row]:
+def _models(models: Models, prior: Prior | None) -> list[Row]:
+    expects = "work alone" if prior is None else "the board's layer times"
+    if isinstance(prior, CostModel):
+        expects = "the cost model"
     latency, error = report.latency_loo(models), report.error_loo(models)
     found = []
     for name, loo, fit in (("latency", latency, models.latency.fit), ("error", error, models.error.fit)):
@@ -98,6 +117,23 @@ def _models(models: Models) -> list[Row]:
             {
                 "model": name, "trials": loo.count, "leave_one_out_error": loo.error, "coverage_95": loo.coverage,
                 "interactions": fit.setting.strength > 0, "noise": fit.setting.noise,
+                "expected_from": expects if name == "latency" else None,
+            }
+        )  # fmt: skip
+    return found
+
+
+def _boards(records: Sequence[Record], shelf: Sequence[str], models: Models) -> list[Row]:
+    """How fast each board of a shelf is, by the reference, and by the trials beyond that."""
+    found = []
+    pace = shelves.scale(records, shelf)
+    for board in pace.paces.values():
+        beyond, beyond_sd = models.latency.boards.get(board.board, (0.0, 0.0))
+        found.append(
+            {
+                "board": board.board, "trials": board.trials, "looks": board.looks, "reference_ms": board.reference_ms,
+                "times_the_slowest": board.factor, "sd": board.sd, "by_trials": board.factor * (1 + beyond),
+                "by_trials_sd": board.factor * beyond_sd,
             }
         )  # fmt: skip
     return found
@@ -105,10 +141,16 @@ def _models(models: Models) -> list[Row]:
 
 def _rungs(records: Sequence[Record], spent: rungs.Rungs) -> list[Row]:
     stages = {stage: [r.stage_s[stage] for r in records if stage in r.stage_s] for stage in _STAGES}
+    stopped = Counter(record.outcome.rung for record in records if isinstance(record.outcome, Rejected))
     found: list[Row] = [
         {"rung": "proposals (rules and models)", "calls": spent.proposals, "seconds": spent.proposing_s},
         {"rung": "few photographs", "calls": spent.asked, "seconds": spent.few_s, "limit": spent.limit or None},
     ]
+    if stopped[RULES]:
+        found.append({"rung": _LOOKS[RULES], "calls": stopped[RULES], "rejected": stopped[RULES], "seconds": 0.0})
+    for name, title in _LOOKS.items():
+        if asked := [record.rungs[name].seconds for record in records if name in record.rungs]:
+            found.append({"rung": title, "calls": len(asked), "rejected": stopped[name], "seconds": sum(asked)})
     found += [{"rung": _STAGES[stage], "calls": len(own), "seconds": sum(own)} for stage, own in stages.items()]
     total = sum(row["seconds"] for row in found)
     return [{**row, "share": row["seconds"] / total if total else 0.0} for row in found]

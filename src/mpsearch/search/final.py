@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
 
-from mpsearch.board.cost import CostModel
-from mpsearch.board.measure import Plan
+from mpsearch import digits
+from mpsearch.board import shelf
+from mpsearch.board.measure import Lengthens
 from mpsearch.board.stats import median_interval, reading_ms
 from mpsearch.candidate import Candidate
 from mpsearch.errors import CandidateError, TransientError
@@ -23,13 +25,17 @@ from mpsearch.pareto.limits import Limits
 from mpsearch.pareto.pick import best
 from mpsearch.record import Measured, Record, Timing
 from mpsearch.scoring.compare import SIGNIFICANT, paired
+from mpsearch.search import twins
 from mpsearch.search.guided.context import PlainPrior, Prior
+from mpsearch.search.prior import prior_of
 from mpsearch.space.groups import cost
 from mpsearch.space.space import SearchSpace
+from mpsearch.study.run import Evaluates
 from mpsearch.workbench import Workbench
 
 RUNS = 1000
 LIMIT_S = 60.0
+"""For each that is measured again."""
 ROUNDS = 5
 """Turns that the runs of each are spread over: starting a runtime takes longer than a run."""
 _TAILS = 3
@@ -63,7 +69,9 @@ class Final:
             if number != self.winner.number:
                 found.append(f"neighbour: trial {number}, {_latency(timing, limits)}")
         if self.winner.number != self.before.number:
-            found.append(f"trial {self.before.number} was the best before that, and is not within the budget any more")
+            kept = self.before.number in self.again and _within(self.again[self.before.number], limits)
+            why = f"{self.winner.label} is within the budget now" if kept else "it is not within the budget any more"
+            found.append(f"{self.before.label} was the best before that; {why}")
         return tuple(found)
 
     def _result(self, limits: Limits) -> str:
@@ -72,7 +80,7 @@ class Final:
             raise ValueError(f"trial {self.winner.number} was not measured")
         timing = self.again.get(self.winner.number, measured.timing)
         task = measured.score.task
-        text = f"trial {self.winner.number}: {_latency(timing, limits)}; "
+        text = f"{self.winner.label}: {_latency(timing, limits)}; "
         text += f"{task.error} {task.show(measured.score.objective)}"
         if self.tail is None or not isinstance(self.tail.outcome, Measured):
             return f"{text}; no tail split is as fast"
@@ -87,11 +95,12 @@ class Final:
         return f"{text}, {'better' if verdict.ratio < 1 else 'worse'} than {shown}, {test}"
 
 
-def conclude(bench: Workbench, trials: Sequence[Trial], limits: Limits, find: Find) -> Final | None:
+def conclude(bench: Workbench, trials: Sequence[Trial], limits: Limits, find: Find, *, cache: Path) -> Final | None:
     """Measure again and compare; None where nothing is within the limits.
 
     Args:
-        find: a stored trial by its candidate's digest: known tails are not evaluated anew.
+        find: a stored trial by its candidate's digest, or by what identifies its outcome.
+        cache: of the study.
 
     Raises:
         SetupError: the board is gone.
@@ -100,18 +109,21 @@ def conclude(bench: Workbench, trials: Sequence[Trial], limits: Limits, find: Fi
     if winner is None or winner.measured is None:
         return None
     again: Mapping[int, Timing] = {}
+    scale = shelf.AS_MEASURED
     if winner.measured.timing.source != SIMULATED:
         chosen = [winner, *neighbours(trials, winner, limits)]
         built = {trial.number: bench.target.toolchain.build(trial.record.candidate) for trial in chosen}
-        again = remeasure(patient(bench.board), built)
+        board = bench.board
+        again = remeasure(board.lengthened(RUNS // ROUNDS) if isinstance(board, Lengthens) else board, built)
+        scale = shelf.scale([*(trial.record for trial in trials), *again.values()], bench.bench.shelf)
+        again = {number: scale.timing(timing) for number, timing in again.items()}
         winner = _winner(chosen, again, limits) or winner
     if winner.measured is None:
         return None
     timing = again.get(winner.number, winner.measured.timing)
-    profile = bench.bench.profile
-    prior: Prior = CostModel(profile, bench.graph) if profile else PlainPrior(bench.graph)
+    prior = prior_of(bench.bench, cache) or PlainPrior(bench.graph)
     asked = tails_within(bench.space, prior, winner.record.candidate)
-    records = [known.record if (known := find(tail.digest)) else bench.evaluator.evaluate(tail) for tail in asked]
+    records = [scale.record(record) for record in outcomes(asked, find, twins.of(bench), bench.evaluator)]
     records += [trial.record for trial in trials if trial.origin == "tail"]
     return Final(winner, best(trials, limits) or winner, again, best_tail(records, timing.median_ms, limits))
 
@@ -135,12 +147,24 @@ def remeasure(
     limit_s: float = LIMIT_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[int, Timing]:
-    """Time all in turns, every other round backwards, until each has ``runs`` samples or the time is over; each is
-    timed at least once. What fails now is left out."""
+    """Time all in turns, every other round backwards, until each has its samples, or another round would take longer
+    than ``limit_s`` for each. All are timed at least once; what fails now is left out.
+
+    Args:
+        runs: samples that are enough; means are enough when they last ``limit_s`` together.
+    """
     begin, rounds = clock(), 0
     samples: dict[int, list[float]] = {number: [] for number in artifacts}
     last: dict[int, Timing] = {}
-    while samples and (rounds == 0 or (clock() - begin < limit_s and min(map(len, samples.values())) < runs)):
+
+    def enough(number: int) -> bool:
+        mean_s = last[number].mean_s
+        return len(samples[number]) >= (min(runs, ceil(limit_s / mean_s)) if mean_s else runs)
+
+    def fits() -> bool:
+        return (clock() - begin) * (rounds + 1) / rounds <= limit_s * len(samples)
+
+    while samples and (rounds == 0 or (not all(map(enough, samples)) and fits())):
         for number in sorted(samples, reverse=bool(rounds % 2)):
             try:
                 last[number] = board.time(artifacts[number])
@@ -153,20 +177,19 @@ def remeasure(
         number: Timing(
             tuple(own), last[number].source, last[number].board, interval_ms=median_interval(own),
             conditions={**last[number].conditions, "rounds": f"{rounds}, in turns with {len(samples) - 1} others"},
+            mean_s=last[number].mean_s,
         )
         for number, own in samples.items()
     }  # fmt: skip
 
 
-def patient(board: Board, runs: int = RUNS) -> Board:
-    """``board`` with a plan for a long measurement, where its plan is its own to change."""
-    plan = getattr(board, "plan", None)
-    if not isinstance(plan, Plan) or not is_dataclass(cast(object, board)):
-        return board
-    each = max(plan.least, runs // ROUNDS)
-    held: Any = board
-    longer: Board = replace(held, plan=replace(plan, least=each, most=max(plan.most, each)))
-    return longer
+def outcomes(candidates: Iterable[Candidate], find: Find, twin: twins.Twin, evaluator: Evaluates) -> list[Record]:
+    """Of candidates, one of those that are twins; what is known, or has a known twin, is not evaluated."""
+    found = []
+    for name, candidate in {twin(candidate) or candidate.digest: candidate for candidate in candidates}.items():
+        known = find(candidate.digest) or find(name)
+        found.append(known.record if known else evaluator.evaluate(candidate))
+    return found
 
 
 def tails_within(space: SearchSpace, prior: Prior, winner: Candidate) -> list[Candidate]:
@@ -210,21 +233,30 @@ def _winner(chosen: Sequence[Trial], again: Mapping[int, Timing], limits: Limits
     for trial in chosen:
         if trial.measured is None or trial.number not in again:
             continue
-        within = limits.budget_ms is None or reading_ms(again[trial.number], limits.at) <= limits.budget_ms
         others = {name: over for name, over in limits.violations(trial.record).items() if name != "latency"}
-        if within and all(over <= 0 for over in others.values()):
+        if _within(again[trial.number], limits) and all(over <= 0 for over in others.values()):
             kept.append(trial)
     return min(kept, key=lambda trial: trial.measured.score.objective if trial.measured else 0.0, default=None)
 
 
+def _within(timing: Timing, limits: Limits) -> bool:
+    return limits.budget_ms is None or reading_ms(timing, limits.at) <= limits.budget_ms
+
+
 def _latency(timing: Timing, limits: Limits) -> str:
+    text = f"{digits.milliseconds(timing.median_ms)} ms"
     if timing.source == SIMULATED:
-        return f"{timing.median_ms:.2f} ms (simulated by a cost model, so without an interval)"
-    count = len(timing.samples_ms)
-    text = f"{timing.median_ms:.2f} ms"
+        return f"{text} (simulated by a cost model, so without an interval)"
     if timing.interval_ms is not None:
-        text += f", 95 % interval {timing.interval_ms[0]:.2f} to {timing.interval_ms[1]:.2f}"
+        least, most = (end * timing.factor for end in timing.interval_ms)
+        median, low, high = digits.between(timing.median_ms, least, most)
+        text = f"{median} ms, 95 % interval {low} to {high}"
+    count = len(timing.samples_ms)
+    many = f"{count} means over {timing.mean_s:.2g} s" if timing.mean_s else f"{count} runs"
+    scaled = f" ({timing.board}'s times {timing.scale:.3f}, as on the slowest board)" if timing.scale != 1 else ""
     if limits.budget_ms is None:
-        return f"{text}, {count} runs"
-    over = sum(sample * timing.correction > limits.budget_ms for sample in timing.samples_ms)
-    return f"{text}, {over} of {count} runs over {limits.budget_ms:g} ms"
+        return f"{text}, {many}{scaled}"
+    over = sum(sample * timing.factor > limits.budget_ms for sample in timing.samples_ms)
+    budget = f"over {limits.budget_ms:.4g} ms"
+    counted = f"{many}, {over or 'none'}" if timing.mean_s else f"{over} of {many}"
+    return f"{text}, {counted} {budget}{scaled}"

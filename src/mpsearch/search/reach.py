@@ -1,16 +1,22 @@
-"""Can the budget be met at all? Asked before the first trial where there is a cost model, else after the first few."""
+"""Can the budget be met at all?
+
+Asked before the first trial where there is a cost model. On a device that is an expectation, off by as much as the
+model is; there the first few measurements are asked as well.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import floor, sqrt
+from pathlib import Path
 
 import numpy as np
 
+from mpsearch import digits
 from mpsearch.board.cost import CostModel
-from mpsearch.board.simulated import SimulatedBoard
 from mpsearch.candidate import Candidate
+from mpsearch.device import spec as device
 from mpsearch.graph.model import ModelGraph
 from mpsearch.pareto.limits import Limits
 from mpsearch.pareto.table import short
@@ -21,6 +27,7 @@ from mpsearch.search.guided.engine import Engine
 from mpsearch.search.guided.features import Features
 from mpsearch.search.guided.frames import Frame, Frames
 from mpsearch.search.guided.solve import Model
+from mpsearch.search.prior import prior_of
 from mpsearch.space.space import SearchSpace
 from mpsearch.workbench import Workbench
 
@@ -40,6 +47,7 @@ class Reach:
     Attributes:
         latency_ms, sd_ms: expected, and how unsure that is (0 for a cost model).
         by: who says so.
+        off_by: median error of who says so, as a share, where a device may disagree; 0 where it cannot.
         cut_saves_ms: what the cuts that the fastest candidate has are worth.
         other_cut: a cut that the space leaves out: output, tensors, ms that it would save; None where there is none.
         slowest: unit -> ms, the slowest first.
@@ -56,10 +64,11 @@ class Reach:
     slowest: tuple[tuple[str, float], ...]
     fixed_ms: float
     size: tuple[int, int]
+    off_by: float = 0.0
 
     def misses(self, budget_ms: float) -> bool:
-        """Surely over the budget."""
-        return self.latency_ms - _SURE * self.sd_ms > budget_ms
+        """Surely over the budget; probably, where ``off_by`` says that it is an expectation."""
+        return self.latency_ms * (1 - self.off_by) - _SURE * self.sd_ms > budget_ms
 
     def share(self, budget_ms: float) -> float:
         """Of the work that may stay; 0 or less where the fixed part alone is too much."""
@@ -75,39 +84,53 @@ class Reach:
 
     def explain(self, budget_ms: float) -> tuple[str, ...]:
         """Lines for the user: how far off, and what would have to change."""
-        over = self.latency_ms - budget_ms
-        unsure = f" +- {self.sd_ms:.2f}" if self.sd_ms else ""
+        ms, over = digits.milliseconds, self.latency_ms - budget_ms
+        takes = digits.unsure(self.latency_ms, self.sd_ms) if self.sd_ms else ms(self.latency_ms)
+        cannot, by = "cannot", self.by
+        if self.off_by:
+            cannot = "can probably not"
+            by += f" (median error {self.off_by:.0%} on networks that it was not fitted to)"
         lines = [
-            f"the budget of {budget_ms:.2f} ms cannot be met: the fastest candidate takes {self.latency_ms:.2f}{unsure}"
-            f" ms by {self.by}, {over:.2f} ms too much: {short(self.fastest)}"
+            f"the budget of {ms(budget_ms)} ms {cannot} be met: the fastest candidate takes {takes} ms by {by}, "
+            f"{ms(over)} ms too much: {short(self.fastest)}"
         ]
         if self.other_cut is not None:
             output, tensors, saves_ms = self.other_cut
             enough = "enough" if saves_ms >= over else "not enough alone"
             lines.append(
-                f"cut: {output} at {', '.join(tensors)}, which the search space leaves out, saves {saves_ms:.2f} ms "
+                f"cut: {output} at {', '.join(tensors)}, which the search space leaves out, saves {ms(saves_ms)} ms "
                 f"({enough})"
             )
         elif self.cut_saves_ms > 0:
-            lines.append(f"cut: the cheapest cuts are in already and save {self.cut_saves_ms:.2f} ms")
+            lines.append(f"cut: the cheapest cuts are in already and save {ms(self.cut_saves_ms)} ms")
         else:
             lines.append("cut: no cut makes it faster")
         smaller = self.smaller_input(budget_ms)
         if smaller is None:
-            lines.append(f"input: no size is small enough; {self.fixed_ms:.2f} ms are fixed")
+            lines.append(f"input: no size is small enough; {ms(self.fixed_ms)} ms are fixed")
         else:
             now = f"{self.size[0]}x{self.size[1]}"
             lines.append(f"input: about {smaller[0]}x{smaller[1]} in place of {now} (time follows pixels)")
-        units = ", ".join(f"{name} {ms:.2f} ms ({ms / self.latency_ms:.0%})" for name, ms in self.slowest)
+        units = ", ".join(f"{name} {ms(own)} ms ({own / self.latency_ms:.0%})" for name, own in self.slowest)
         lines.append(f"units: the slowest are {units}")
-        if self.share(budget_ms) > 0:
-            lines.append(f"model: one with at most {self.share(budget_ms):.0%} of the work would do")
+        share = self.share(budget_ms)
+        if share > 0:
+            lines.append(f"model: one with at most {100 * share:.3g}% of the work would do")
+        else:
+            lines.append(
+                f"model: none is small enough, with nothing left of the work: {ms(self.fixed_ms)} ms are fixed"
+            )
         return tuple(lines)
 
 
-def expected(space: SearchSpace, prior: Prior) -> Reach:
-    """After a cost model, before any trial."""
-    return _Search(space, prior, Features(space, prior), None).run("the cost model")
+def expected(space: SearchSpace, prior: Prior, *, off_by: float = 0.0) -> Reach:
+    """After a cost model, before any trial.
+
+    Args:
+        off_by: see :class:`Reach`.
+    """
+    by = "the cost model" if isinstance(prior, CostModel) else "the cost model, corrected by the board's layer times"
+    return replace(_Search(space, prior, Features(space, prior), None).run(by), off_by=off_by)
 
 
 def learnt(context: Context, records: Sequence[Record]) -> Reach:
@@ -128,34 +151,49 @@ def learnt(context: Context, records: Sequence[Record]) -> Reach:
     return replace(reach, sd_ms=max(sd_ms, model.fit.setting.noise * reach.latency_ms))
 
 
-def before(bench: Workbench) -> tuple[str, ...]:
-    """Lines for the user where the target's cost model says that the budget cannot be met; none otherwise."""
-    profile = bench.bench.profile
-    if profile is None:
-        return ()
-    found = expected(bench.space, CostModel(profile, bench.graph))
-    return found.explain(bench.budget_ms) if found.misses(bench.budget_ms) else ()
-
-
 class Watch:
-    """Looks once, after the first few measurements on a real device, whether the budget can be met."""
+    """Looks whether a study's budget can be met: before it begins and, on a device, once after its first trials.
 
-    def __init__(self, bench: Workbench, limits: Limits) -> None:
+    Args:
+        cache: of the study.
+    """
+
+    def __init__(self, bench: Workbench, limits: Limits, *, cache: Path) -> None:
         profile = bench.bench.profile
-        self._context = Context(bench.space, limits, CostModel(profile, bench.graph) if profile else None)
+        self._context = Context(bench.space, limits, prior_of(bench.bench, cache))
         self._budget_ms = bench.budget_ms
-        self._looked = isinstance(bench.target.board, SimulatedBoard)  # there :func:`before` has said it all
+        self._modelled = profile is not None and not device.is_spec(bench.bench.target)
+        self._off_by = 0.0 if profile is None or self._modelled else profile.off_by
+        self._looked = self._modelled  # there :meth:`before` says it all
+
+    @property
+    def sure(self) -> bool:
+        """Whether what it said rests on measurements, or on the model that gives the latencies."""
+        return self._looked
+
+    def before(self, records: Sequence[Record]) -> tuple[str, ...]:
+        """Lines for the user; what stored measurements have taught counts for more than what a model expects."""
+        prior = self._context.prior
+        if not self._looked and len(_latencies(records)) >= _TELLING:
+            return self.after(records)
+        if prior is None or (not self._modelled and min(_latencies(records), default=np.inf) <= self._budget_ms):
+            return ()
+        return self._said(expected(self._context.space, prior, off_by=self._off_by))
 
     def after(self, records: Sequence[Record]) -> tuple[str, ...]:
         """Lines for the user, the first time that there is something to say."""
-        latencies = [r.outcome.timing.median_ms for r in records if isinstance(r.outcome, Measured)]
+        latencies = _latencies(records)
         if self._looked or len(latencies) < _TELLING:
             return ()
         self._looked = True
-        if min(latencies) <= self._budget_ms:
-            return ()
-        found = learnt(self._context, records)
+        return () if min(latencies) <= self._budget_ms else self._said(learnt(self._context, records))
+
+    def _said(self, found: Reach) -> tuple[str, ...]:
         return found.explain(self._budget_ms) if found.misses(self._budget_ms) else ()
+
+
+def _latencies(records: Sequence[Record]) -> list[float]:
+    return [r.outcome.timing.median_ms for r in records if isinstance(r.outcome, Measured)]
 
 
 class _Search:

@@ -5,7 +5,10 @@ vendor's tool cannot say, a base of which nothing is left. Measuring such a twin
 
 * A simulated board: the numbers that leave the network (:func:`delivered`) and the cost model's latency are equal.
 * SyNAP's toolkit: the metafiles are equal, byte for byte.
+* SNPE's tools: what they are given is equal, and the device's runtime.
 * The host: its layout is equal.
+
+Who computes the outputs does not matter: with ``accuracy: simulator`` a twin on a real board is still the same model.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import hashlib
 from collections.abc import Callable
 
 from mpsearch import canonical
+from mpsearch.board.simulated import SimulatedBoard
 from mpsearch.candidate import Candidate, DataType
 from mpsearch.errors import MpsearchError
 from mpsearch.graph.model import ModelGraph, Role
@@ -22,6 +26,7 @@ from mpsearch.quant.qparams import QParams
 from mpsearch.quant.simulator import Simulator
 from mpsearch.toolchain.host import layout
 from mpsearch.toolchain.host.build import HostToolchain
+from mpsearch.toolchain.snpe.driver import SnpeToolchain
 from mpsearch.toolchain.synap.driver import SynapToolchain
 from mpsearch.workbench import Workbench
 
@@ -56,9 +61,11 @@ def of(bench: Workbench) -> Twin:
     toolchain, executor, graph = bench.target.toolchain, bench.target.executor, bench.graph
     if isinstance(toolchain, SynapToolchain):
         return Twins(lambda candidate: canonical.digest(toolchain.render(candidate).text))
+    if isinstance(toolchain, SnpeToolchain):
+        return Twins(toolchain.identity)
     if isinstance(toolchain, HostToolchain):
         return Twins(lambda candidate: _on_host(graph, candidate))
-    if isinstance(executor, Simulator):
+    if isinstance(executor, Simulator) and isinstance(bench.target.board, SimulatedBoard):
         return Twins(lambda candidate: _simulated(bench, executor, candidate))
     return lambda candidate: None
 

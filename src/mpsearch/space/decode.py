@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
+from math import prod
 from typing import Any
 
 from mpsearch.candidate import BASES, QUANTIZER_OPTIONS, Algorithm, Candidate, DataType
@@ -15,6 +17,21 @@ from mpsearch.space.spec import BASE
 Illegal = Callable[[ModelGraph, Candidate], Sequence[str]]
 Point = Mapping[str, str]
 NO_TAIL = "none"
+SETTINGS = 64
+"""Options with more settings than this are changed one at a time, where every setting would otherwise be tried."""
+
+
+def settings(options: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+    """Parameters of every setting of the options; where these are too many (:data:`SETTINGS`), of the first one and of
+    those that differ from it in one option."""
+    names = [f"option:{name}" for name in options]
+    if prod(map(len, options.values())) <= SETTINGS:
+        yield from (dict(zip(names, values, strict=True)) for values in product(*options.values()))
+        return
+    first = dict(zip(names, (values[0] for values in options.values()), strict=True))
+    yield first
+    for name, values in zip(names, options.values(), strict=True):
+        yield from ({**first, name: value} for value in values[1:])
 
 
 @dataclass(frozen=True)
@@ -31,6 +48,9 @@ class Decoder:
     illegal: Illegal
     _legal: dict[tuple[Any, ...], bool] = field(default_factory=dict, repr=False, compare=False)
     _behind: dict[tuple[Any, ...], frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+    _together: dict[tuple[Any, ...], tuple[tuple[str, str], ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def plain(self, point: Point, *, base: str | None = None) -> Candidate:
         """The candidate of ``point`` before any unit takes a type of its own."""
@@ -41,12 +61,25 @@ class Decoder:
             cuts=tuple(pair for cut in self.cuts for pair in cut.at(point[cut.name])),
             dropped=tuple(output for output in self.droppable if point[f"drop:{output}"] == "yes"),
             preprocess=point["preprocess"],
-            options=tuple(
-                (name, point[f"option:{name}"])
-                for name in self.options
-                if not BASES[base].is_float or name not in QUANTIZER_OPTIONS
-            ),
+            options=self._allowed_options(base, point),
         )
+
+    def _allowed_options(self, base: str, point: Point) -> tuple[tuple[str, str], ...]:
+        """The options' choices, but for those that the vendor refuses beside the base or the options before them: they
+        stay at the tool's default."""
+        wanted = tuple(
+            (name, point[f"option:{name}"])
+            for name in self.options
+            if not BASES[base].is_float or name not in QUANTIZER_OPTIONS
+        )
+        if (base, wanted) not in self._together:
+            kept = Candidate(base)
+            known = set(self.illegal(self.graph, kept))
+            for option in wanted:
+                more = replace(kept, options=(*kept.options, option))
+                kept = kept if set(self.illegal(self.graph, more)) - known else more
+            self._together[base, wanted] = kept.options
+        return self._together[base, wanted]
 
     def build(self, point: Point, *, base: str | None = None) -> Candidate:
         plain = self.plain(point, base=base)

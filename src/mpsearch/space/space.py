@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from math import prod
 from typing import Any, Protocol
 
@@ -20,7 +19,7 @@ from mpsearch.candidate import BASES, QUANTIZER_OPTIONS, Algorithm, Candidate, D
 from mpsearch.errors import SpaceError
 from mpsearch.graph.model import ModelGraph, Role
 from mpsearch.space.cuts import CutChoice
-from mpsearch.space.decode import NO_TAIL, Decoder, Illegal, Point
+from mpsearch.space.decode import NO_TAIL, Decoder, Illegal, Point, settings
 from mpsearch.space.groups import Group, cost, heads
 from mpsearch.space.tails import Tail, spread
 from mpsearch.space.yamlfile import nearest as nearest_names
@@ -167,16 +166,12 @@ class SearchSpace:
         return _unique(Candidate(base=self.bases[0], cuts=pairs) for pairs in cuts if pairs)
 
     def uniforms(self) -> tuple[Candidate, ...]:
-        """One type everywhere (but for pins): every base, algorithm, setting of the options and depth of cut, as far as
-        the vendor's rules allow them together."""
-        settings = [
-            {f"option:{name}": value for name, value in zip(self.options, values, strict=True)}
-            for values in product(*self.options.values())
-        ]
+        """One type everywhere (but for pins): every base, algorithm, setting of the options (see
+        :func:`~mpsearch.space.decode.settings`) and depth of cut, as far as the vendor's rules allow them together."""
         made = _unique(
             self._decoder.build({**self._plain(depth), **setting, "algorithm": str(algorithm)}, base=base)
             for algorithm in self.algorithms
-            for setting in settings
+            for setting in settings(self.options)
             for base in self.uniform_bases
             for depth in range(self._deepest + 1)
         )

@@ -9,13 +9,15 @@ from mpsearch.study.storage import default_url
 
 
 def stored_name(study: Study, target: str | None = None, toolchain: str = "simulator") -> str:
-    """The study's name in a storage; another target than the file's is another study, and so is another toolchain."""
-    name = study.name if target is None or target == study.target else f"{study.name}.{Path(target).stem}"
+    """The study's name in a storage, with that of its model where it is one of several; another target than the file's
+    is another study, and so is another toolchain. All boards of a shelf share one."""
+    chosen = study.at(target)
+    name = study.title if chosen in (study.target, *study.shelf) else f"{study.title}.{Path(chosen).stem}"
     return name if toolchain == "simulator" else f"{name}.{toolchain}"
 
 
 def study_folder(study: Study) -> Path:
-    """Folder of the default storage and of the caches."""
+    """Folder of the default storage and of the caches; the models of one study share it."""
     return study.path.parent / "mpsearch-runs" / study.name
 
 

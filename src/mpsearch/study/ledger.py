@@ -8,27 +8,28 @@ generation out of the same records (``docs/adr/0002-study-storage.md``).
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mpsearch import canonical
+from mpsearch.board import shelf as shelves
 from mpsearch.errors import ConfigError, StudyChangedError
 from mpsearch.pareto.front import Trial, log_error
 from mpsearch.pareto.limits import Limits
-from mpsearch.record import Measured, Record
+from mpsearch.record import Measured, Record, Rejected
 from mpsearch.space.yamlfile import nearest
-from mpsearch.study import owner
+from mpsearch.study import generations, owner
+from mpsearch.study.generations import FINGERPRINT, READY
+from mpsearch.study.lock import alone
 from mpsearch.study.storage import open_storage, storage_errors
 
 RECORD, DIGEST, TWIN, CANDIDATE, ORIGIN = "record", "digest", "twin", "candidate", "origin"
 DUPLICATE_OF, OWNER, ENDED = "duplicate_of", "owner", "ended"
-FINGERPRINT, LIMITS, TOLD_FOR, READY = "fingerprint", "limits", "told_for", "ready"
-METRIC_NAMES = ["log10 error", "latency (ms)"]
-"""What a dashboard shows; the error's unit is that of the study's task (``docs/metric.md``)."""
+LIMITS, TOLD_FOR, SHELF = "limits", "told_for", "shelf"
 
 
 def values(record: Record) -> tuple[float, float] | None:
@@ -45,13 +46,19 @@ class Ledger:
     Attributes:
         study: the newest generation.
         trials: evaluated candidates in order of their numbers, one for each digest.
+        rejected: in the same way, those that a cheaper rung kept from an evaluation; they are no trials of the study.
         duplicates: proposals that were answered from a record.
+        scale: what all timings are brought to, where several boards have measured.
+        shelf: names of the boards that the study has, where it has several.
     """
 
     def __init__(self, storage: optuna.storages.BaseStorage, name: str, study: optuna.Study, *, where: str) -> None:
         self.storage, self.name, self.study, self.where = storage, name, study, where
         self.trials: tuple[Trial, ...] = ()
+        self.rejected: tuple[Trial, ...] = ()
         self.duplicates = 0
+        self.shelf: tuple[str, ...] = tuple(study.user_attrs.get(SHELF, ()))
+        self.scale = shelves.AS_MEASURED
         self._parsed: dict[int, Trial] = {}
         self._known: dict[str, Trial] = {}
         self._names: dict[str, Trial] = {}
@@ -66,7 +73,7 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage, where = open_storage(url, create=False), _where(url)
         with storage_errors(where, ConfigError):
-            study = _newest(storage, name)
+            study = generations.newest(storage, name)
             if study is None:
                 known = sorted({re.sub(r"@\d+$", "", n) for n in optuna.get_all_study_names(storage)})
                 raise ConfigError(
@@ -79,13 +86,20 @@ class Ledger:
 
     @classmethod
     def create(
-        cls, url: str | optuna.storages.BaseStorage, name: str, fingerprint: Mapping[str, Any], limits: Limits
+        cls,
+        url: str | optuna.storages.BaseStorage,
+        name: str,
+        fingerprint: Mapping[str, Any],
+        limits: Limits,
+        *,
+        shelf: Sequence[str] = (),
     ) -> Ledger:
         """The study, made when it is missing.
 
         Args:
             fingerprint: name of a part -> its digest or value; everything that decides results. Budget and limits
                 do not belong in it: they only change how records are read.
+            shelf: names of the boards, where there are several.
 
         Raises:
             StudyChangedError: the stored fingerprint differs.
@@ -93,15 +107,17 @@ class Ledger:
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage, where = open_storage(url), _where(url)
-        with storage_errors(where, ConfigError):
-            study = _newest(storage, name)
+        with storage_errors(where, ConfigError), alone(where):
+            study = generations.newest(storage, name)
             if study is None:
-                study = _new_generation(storage, name)
+                study = generations.new_generation(storage, name)
                 study.set_user_attr(FINGERPRINT, dict(fingerprint))
                 study.set_user_attr(TOLD_FOR, limits.to_json())
                 study.set_user_attr(READY, True)
             _compare(name, study.user_attrs[FINGERPRINT], fingerprint)
             study.set_user_attr(LIMITS, limits.to_json())
+            if list(shelf) != study.user_attrs.get(SHELF, []):
+                study.set_user_attr(SHELF, list(shelf))
             ledger = cls(storage, name, study, where=where)
             ledger.refresh()
         return ledger
@@ -116,9 +132,15 @@ class Ledger:
         return dict(self.study.user_attrs[FINGERPRINT])
 
     def find(self, name: str) -> Trial | None:
-        """The evaluated trial of a candidate, by its digest, by that of a twin that was answered from it, or by what
-        identifies them (:attr:`TWIN`)."""
-        return self._known.get(name) or self._names.get(name)
+        """The evaluated or rejected trial of a candidate, by its digest, by that of a twin that was answered from it,
+        or by what identifies them (:attr:`TWIN`)."""
+        found = self._known.get(name) or self._names.get(name)
+        return None if found is None else self._scaled(found)
+
+    def evaluated(self, name: str) -> Trial | None:
+        """As :meth:`find`, but for trials of the study alone."""
+        found = self.find(name)
+        return None if found is None or isinstance(found.record.outcome, Rejected) else found
 
     def refresh(self) -> None:
         """Read what was finished since."""
@@ -135,7 +157,19 @@ class Ledger:
                 if original is not None:
                     self._names.setdefault(trial.user_attrs[DIGEST], original)
         self.duplicates = len(finished) - len(self._known)
-        self.trials = tuple(sorted(self._known.values(), key=lambda trial: trial.number))
+        self.scale = shelves.scale((trial.record for trial in self._parsed.values()), self.shelf)
+        known = sorted(map(self._scaled, self._known.values()), key=lambda trial: trial.number)
+        self.trials = tuple(trial for trial in known if not isinstance(trial.record.outcome, Rejected))
+        self.rejected = tuple(trial for trial in known if isinstance(trial.record.outcome, Rejected))
+
+    def to_scale(self, record: Record) -> Record:
+        """A fresh record as it will be read, see :attr:`scale`."""
+        known = (trial.record for trial in self._parsed.values())
+        return shelves.scale((*known, record), self.shelf).record(record)
+
+    def _scaled(self, trial: Trial) -> Trial:
+        record = self.scale.record(trial.record)
+        return trial if record is trial.record else replace(trial, record=record)
 
     def in_flight(self) -> frozenset[str]:
         """Digests of candidates that are being measured, and what identifies their twins."""
@@ -156,13 +190,16 @@ class Ledger:
         """End the trials of processes that are gone; a record that was still told to nobody is kept as a trial of
         its own. Returns how many were ended."""
         swept = 0
-        for trial in self._running():
-            if owner.is_stale(trial.user_attrs.get(OWNER), trial.datetime_start):
-                if RECORD in trial.user_attrs:
-                    limits = Limits.from_json(self.study.user_attrs[TOLD_FOR])
-                    self.study.add_trial(_told(trial, Record.from_json(trial.user_attrs[RECORD]), limits))
-                self.study.tell(trial.number, state=TrialState.FAIL)
-                swept += 1
+        with alone(self.where):
+            self._follow()
+            for trial in self._running():
+                if owner.is_stale(trial.user_attrs.get(OWNER), trial.datetime_start):
+                    if RECORD in trial.user_attrs:
+                        limits = Limits.from_json(self.study.user_attrs[TOLD_FOR])
+                        record = self.to_scale(Record.from_json(trial.user_attrs[RECORD]))
+                        self.study.add_trial(_told(trial, record, limits))
+                    self.study.tell(trial.number, state=TrialState.FAIL)
+                    swept += 1
         self.refresh()
         return swept
 
@@ -172,15 +209,28 @@ class Ledger:
         Raises:
             ConfigError: another process is running trials for other limits.
         """
-        if self.study.user_attrs[TOLD_FOR] == limits.to_json():
-            return
+        with alone(self.where):
+            self._follow()
+            if self.study.user_attrs[TOLD_FOR] != limits.to_json():
+                self.study = self._regenerated(limits)
+        self.refresh()
+
+    def _follow(self) -> None:
+        """Go on with the newest generation: another process may have made it since, for the same new budget."""
+        newest = generations.newest(self.storage, self.name)
+        if newest is not None and newest.study_name != self.study.study_name:
+            self.study = newest
+            self.refresh()
+
+    def _regenerated(self, limits: Limits) -> optuna.Study:
+        """The next generation; the old one is gone."""
         running = self._running()
         if running:
             raise ConfigError(
                 f"study {self.name!r} is being run by another process, for other limits (trial {running[0].number})",
                 hint="Wait for it or stop it, or use its budget and limits.",
             )
-        old, new = self.study, _new_generation(self.storage, self.name)
+        old, new = self.study, generations.new_generation(self.storage, self.name)
         for trial in old.get_trials(deepcopy=False):
             new.add_trial(self._retold(trial, limits))
         for key, value in {**old.user_attrs, LIMITS: limits.to_json(), TOLD_FOR: limits.to_json()}.items():
@@ -188,14 +238,13 @@ class Ledger:
                 new.set_user_attr(key, value)
         new.set_user_attr(READY, True)
         optuna.delete_study(study_name=old.study_name, storage=self.storage)
-        self.study = new
-        self.refresh()
+        return new
 
     def _retold(self, trial: FrozenTrial, limits: Limits) -> FrozenTrial:
         """The same trial under the same number with other constraints."""
         number = trial.user_attrs.get(DUPLICATE_OF, trial.number)
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and number in self._parsed:
-            return _told(trial, self._parsed[number].record, limits)
+            return _told(trial, self._scaled(self._parsed[number]).record, limits)
         blank = create_trial(state=TrialState.FAIL, params=trial.params, distributions=trial.distributions)
         blank.user_attrs = dict(trial.user_attrs)
         return blank
@@ -219,43 +268,6 @@ def _told(trial: FrozenTrial, record: Record, limits: Limits) -> FrozenTrial:
         told.datetime_start = trial.datetime_start
         told.datetime_complete = trial.datetime_complete or trial.datetime_start
     return told
-
-
-def _generations(storage: optuna.storages.BaseStorage, name: str) -> dict[int, str]:
-    pattern = re.compile(re.escape(name) + r"(?:@(\d+))?")
-    matches = ((pattern.fullmatch(known), known) for known in optuna.get_all_study_names(storage))
-    return {int(match[1] or 1): known for match, known in matches if match}
-
-
-def _newest(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study | None:
-    """The newest complete generation; None when there is none."""
-    for _, known in sorted(_generations(storage, name).items(), reverse=True):
-        study = optuna.load_study(study_name=known, storage=storage)
-        if study.user_attrs.get(READY):
-            return study
-        if FINGERPRINT not in study.user_attrs and study.get_trials(deepcopy=False) and known == name:
-            raise ConfigError(
-                f"the storage holds a study {name!r} that mpsearch did not make",
-                hint="Give another name to the study, or another --storage.",
-            )
-    return None
-
-
-def _new_generation(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study:
-    """An empty one after the newest complete one; what an interrupted change of budget left there is replaced."""
-    known = _generations(storage, name)
-    newest = _newest(storage, name)
-    number = 1 + max((n for n, other in known.items() if newest and other == newest.study_name), default=0)
-    study_name = name if number == 1 else f"{name}@{number}"
-    if number > 1 and known.get(number) == study_name:
-        optuna.delete_study(study_name=study_name, storage=storage)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(
-            storage=storage, study_name=study_name, directions=["minimize", "minimize"], load_if_exists=True
-        )
-        study.set_metric_names(METRIC_NAMES)
-    return study
 
 
 def _compare(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import optuna
@@ -15,9 +14,9 @@ from mpsearch.candidate import Candidate
 from mpsearch.errors import ConfigError
 from mpsearch.pareto.front import Trial
 from mpsearch.pareto.limits import Limits
-from mpsearch.record import Record
+from mpsearch.record import RULES, Record, Rejected
 from mpsearch.space.space import SearchSpace
-from mpsearch.study import owner
+from mpsearch.study import owner, points
 from mpsearch.study.ledger import (
     CANDIDATE,
     DIGEST,
@@ -35,9 +34,6 @@ from mpsearch.study.summary import Summary, summarise
 
 MAX_DUPLICATES_IN_A_ROW = 2
 """After so many proposals that were known already, an unknown neighbour of the last one is evaluated."""
-ENUMERATED = 4096
-"""Spaces of at most so many parameter sets are searched completely for an unknown candidate, larger ones by draws."""
-DRAWS = 2000
 CLAIM_WAITS_S = (0.0, 0.1, 0.3)
 """How long an older trial waits for a younger one that claimed the same candidate to step back."""
 
@@ -46,14 +42,27 @@ Twin = Callable[[Candidate], str | None]
 MakeSampler = Callable[[int], optuna.samplers.BaseSampler]
 """Number of trials in the study -> sampler."""
 OnTrial = Callable[[int, Record, Summary], None]
-"""Called after every evaluation with the trial's number."""
+"""Called after every evaluation with the trial's number; not for rejected candidates."""
 
 
 class Evaluates(Protocol):
     """:class:`mpsearch.evaluate.Evaluator`."""
 
     def evaluate(self, candidate: Candidate) -> Record:
-        """Measured or failed; raises only what no other candidate could survive either."""
+        """Measured, failed or rejected; raises only what no other candidate could survive either."""
+
+
+def ending(clock: Callable[[], float], total: int, timeout_s: float | None) -> float:
+    """When by ``clock`` a run of ``total`` trials has to stop.
+
+    Raises:
+        ConfigError: a number or a time that is not positive.
+    """
+    if total < 1:
+        raise ConfigError(f"the number of trials must be positive, got {total}")
+    if timeout_s is not None and not timeout_s > 0:
+        raise ConfigError(f"the time limit must be positive, got {timeout_s} s")
+    return float("inf") if timeout_s is None else clock() + timeout_s
 
 
 class StudyRun:
@@ -98,6 +107,7 @@ class StudyRun:
             self._limits,
             total=self._total,
             duplicates=self._ledger.duplicates,
+            rejected=len(self._ledger.rejected),
             exhausted=self._exhausted,
         )
 
@@ -109,25 +119,40 @@ class StudyRun:
             SetupError: no further trial can succeed, or the storage failed; everything finished is stored.
             KeyboardInterrupt: as it came; the running trial is marked, everything finished is stored.
         """
-        if total < 1:
-            raise ConfigError(f"the number of trials must be positive, got {total}")
-        if timeout_s is not None and not timeout_s > 0:
-            raise ConfigError(f"the time limit must be positive, got {timeout_s} s")
+        end = ending(self._clock, total, timeout_s)
+        self.begin(total)
+        with storage_errors(self._ledger.where):
+            if len(self._ledger.trials) < total:
+                self.prepare()
+            while len(self._ledger.trials) < total and self._clock() < end and self.step():
+                pass
+        return self.summary()
+
+    def begin(self, total: int) -> None:
+        """Count from here, and end the stored trials of processes that are gone."""
         self._total, self._exhausted, self._streak = total, False, 0
-        end = float("inf") if timeout_s is None else self._clock() + timeout_s
         with storage_errors(self._ledger.where):
             self._ledger.sweep()
-            if len(self._ledger.trials) < total:
-                self._ledger.tell_for(self._limits)
-                self._ledger.study.sampler = self._make_sampler(len(self._ledger.study.get_trials(deepcopy=False)))
-            while len(self._ledger.trials) < total and self._clock() < end:
-                trial = self._ask()
-                if trial is None:
-                    self._exhausted = True
-                    break
-                self._one(trial)
-                self._ledger.refresh()
-        return self.summary()
+
+    def prepare(self) -> None:
+        """Before the first :meth:`step`: samplers see the constraints of these limits. Raises as :meth:`run` does."""
+        self._ledger.tell_for(self._limits)
+        self._ledger.study.sampler = self._make_sampler(len(self._ledger.study.get_trials(deepcopy=False)))
+
+    def step(self) -> bool:
+        """One proposal, answered or evaluated; False when nothing is left to try. Raises as :meth:`run` does."""
+        trial = self._ask()
+        if trial is None:
+            self._exhausted = True
+            return False
+        self._one(trial)
+        self._ledger.refresh()
+        return True
+
+    @property
+    def opening(self) -> bool:
+        """Whether some of the candidates that come first is still to be evaluated."""
+        return any(self._ledger.find(digest) is None for digest in self._seeds)
 
     def _ask(self) -> optuna.Trial | None:
         study = self._ledger.study
@@ -163,28 +188,16 @@ class StudyRun:
     def _unknown(self) -> Mapping[str, str] | None:
         """Parameters of a candidate that was never evaluated, None when there seems to be none."""
         running = self._ledger.in_flight()
-        for point in self._points():
+        draw = random.Random(f"{self._seed}:{len(self._ledger.trials)}")
+        for point in points.around(self._space, self._last, draw):
             candidate = self._space.at(point)
             if self._ledger.find(candidate.digest) is not None or candidate.digest in running:
+                continue
+            if self._space.illegal(self._space.graph, candidate):
                 continue
             if not running & (names := self._names(candidate)) and not any(map(self._ledger.find, names)):
                 return point
         return None
-
-    def _points(self) -> Iterator[Mapping[str, str]]:
-        """Neighbours of the last proposal, one changed parameter first, then more; at the end anything."""
-        dimensions = {name: choices for name, choices in self._space.dimensions.items() if len(choices) > 1}
-        draw = random.Random(f"{self._seed}:{len(self._ledger.trials)}")
-        if self._space.size <= ENUMERATED:
-            every = [dict(zip(dimensions, p, strict=True)) for p in itertools.product(*dimensions.values())]
-            draw.shuffle(every)
-            last = self._last
-            yield from sorted(every, key=lambda point: sum(last.get(name) != value for name, value in point.items()))
-            return
-        for i in range(DRAWS):
-            changed = draw.sample(sorted(dimensions), 1 + i * len(dimensions) // DRAWS)
-            fresh = {name: draw.choice(choices) for name, choices in dimensions.items()}
-            yield {**fresh, **self._last, **{name: fresh[name] for name in changed}}
 
     def _one(self, trial: optuna.Trial) -> None:
         record: Record | None = None
@@ -204,7 +217,7 @@ class StudyRun:
                 self._streak += 1
                 self._end(trial, "another process is measuring this candidate or its twin")
                 return
-            self._streak = 0
+            streak, self._streak = self._streak, 0
             trial.set_user_attr(ORIGIN, self._origin(candidate, trial))
             record = self._evaluator.evaluate(candidate)
             self._settle(trial, record)
@@ -215,7 +228,10 @@ class StudyRun:
                 self._end(trial, type(error).__name__)
             raise
         self._ledger.refresh()
-        self._on_trial(trial.number, record, self.summary())
+        if not isinstance(record.outcome, Rejected):
+            self._on_trial(trial.number, self._ledger.to_scale(record), self.summary())
+        elif record.outcome.rung == RULES:  # where most of a space is ruled out, a sampler may propose nothing else
+            self._streak, self._last = streak + 1, dict(trial.params)
 
     def _claim(self, trial: optuna.Trial, candidate: Candidate) -> bool:
         """Say first what this trial measures, then look who else says so: of two that do, at least one sees the
@@ -248,7 +264,7 @@ class StudyRun:
         self._tell(trial, known.record)
 
     def _tell(self, trial: optuna.Trial, record: Record) -> None:
-        present = trial.constraints
+        record, present = self._ledger.to_scale(record), trial.constraints
         for name, value in self._limits.violations(record).items():
             if name not in present:
                 trial.set_constraint(name, value)

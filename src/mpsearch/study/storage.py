@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from mpsearch.errors import ConfigError, MpsearchError, SetupError
+from mpsearch.study.lock import alone
 
 _BUSY_TIMEOUT_S = 60
 """How long a process waits for another one that is writing to the same SQLite file."""
@@ -66,13 +67,15 @@ def open_storage(url: str | optuna.storages.BaseStorage, *, create: bool = True)
     with storage_errors(url, ConfigError):
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
-            return optuna.storages.get_storage(url)
+            with alone(url):  # two that make the tables of an empty database at once get in each other's way
+                return optuna.storages.get_storage(url)
         if parsed.database and parsed.database != ":memory:":
             path = Path(parsed.database)
             _check_file(path, create=create)
             if not create and not (_writable(path) and _writable(path.parent)):
                 parsed = parsed.set(database=str(_copy(path)))
-        return optuna.storages.get_storage(_connect(parsed))
+        with alone(str(parsed)):
+            return optuna.storages.get_storage(_connect(parsed))
 
 
 def _connect(url: URL) -> SqliteStorage:

@@ -20,6 +20,7 @@ class Summary:
         evaluations: candidates evaluated, failed ones too, duplicates not.
         total: the number asked for.
         duplicates: proposals answered from a record.
+        rejected: candidates that a cheaper rung kept from an evaluation.
         best_within_budget: lowest error within budget and limits.
         nearest: where nothing is within them, the measured trial that violates them least.
         gap: what ``nearest`` violates, in words.
@@ -35,6 +36,7 @@ class Summary:
     nearest: Trial | None
     gap: str
     exhausted: bool
+    rejected: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -42,7 +44,13 @@ class Summary:
 
 
 def summarise(
-    trials: tuple[Trial, ...], limits: Limits, *, total: int, duplicates: int = 0, exhausted: bool = False
+    trials: tuple[Trial, ...],
+    limits: Limits,
+    *,
+    total: int,
+    duplicates: int = 0,
+    rejected: int = 0,
+    exhausted: bool = False,
 ) -> Summary:
     """Count and pick."""
     found = best(trials, limits)
@@ -57,4 +65,5 @@ def summarise(
         nearest=close,
         gap=gap(close, limits) if close else "",
         exhausted=exhausted,
+        rejected=rejected,
     )

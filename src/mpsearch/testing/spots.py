@@ -1,4 +1,4 @@
-"""A detector and a segmenter of coloured squares, with pictures and labels that are known exactly."""
+"""Detectors and a segmenter of coloured squares, with pictures and labels that are known exactly."""
 
 from __future__ import annotations
 
@@ -27,6 +27,39 @@ def detector(path: Path) -> Path:
     bias = b.constant(np.array([0.5, 0.5, 0.5, 0.5, -6, -6], np.float32))
     head = b.node("Conv", "input", b.constant(weight), bias, kernel_shape=[CELL] * 2, strides=[CELL] * 2)
     return save(b.model([head], shape=(1, 3, SIZE, SIZE)), path)
+
+
+def faces(path: Path, *, scale: int = 1, seed: int = 0, points: tuple[int, ...] = (0, 1, 2, 3, 4)) -> Path:
+    """Red squares as faces with five landmarks, for the decoder of :func:`faces_decoder`: three convolutions that
+    hardly change the picture, and one head.
+
+    Args:
+        scale: of the input, which is ``64 * scale`` px wide and high.
+        seed: of what makes one such network a little different from another.
+        points: order in which the landmarks leave the network.
+    """
+    b, rng, cell = Builder(), np.random.default_rng(seed), CELL * scale
+    x = "input"
+    for _ in range(3):
+        weight = np.eye(3) + rng.normal(0, 0.02, (3, 3))
+        x = b.node("Conv", x, b.constant(weight.reshape(3, 3, 1, 1).astype(np.float32)), kernel_shape=[1, 1])
+    spots = np.array([[0.3, 0.3], [0.7, 0.3], [0.5, 0.5], [0.35, 0.7], [0.65, 0.7]])[list(points)]
+    weight = np.zeros((3, 16, 3, cell, cell), np.float32)
+    weight[:, [0, 1, 2, 3, *range(5, 15)]] = rng.normal(0, 0.05, (14, 3, 1, 1)) / cell**2
+    weight[1, 4, 0], weight[1, 4, 2] = 12 / cell**2, -12 / cell**2
+    bias = np.zeros((3, 16), np.float32)
+    bias[:, 4], bias[:, 5:15], bias[:, 15] = (-20, -6, -20), spots.reshape(10), 6
+    head = b.node(
+        "Conv", x, b.constant(weight.reshape(48, 3, cell, cell)), b.constant(bias.reshape(48)),
+        kernel_shape=[cell] * 2, strides=[cell] * 2,
+    )  # fmt: skip
+    return save(b.model([head], shape=(1, 3, SIZE * scale, SIZE * scale)), path)
+
+
+def faces_decoder(scale: int = 1) -> str:
+    """What a study says of :func:`faces`."""
+    anchors = [side * scale for side in (4, 5, 8, 10, 13, 16)]
+    return f"{{name: yolov5-face, anchors: {{{CELL * scale}: {anchors}}}}}"
 
 
 def segmenter(path: Path) -> Path:
@@ -77,16 +110,28 @@ def masks(folder: Path) -> Path:
     return folder
 
 
+def several(folder: Path, *, more: str = "", models: str | None = None) -> Path:
+    """``mpsearch.yaml`` with two models of :func:`faces`, the second with a larger input."""
+    faces(folder / "small.onnx")
+    faces(folder / "large.onnx", scale=2, seed=1)
+    _sets(folder)
+    entries = (
+        f"- {{name: small, model: small.onnx, decoder: {faces_decoder()}}}\n"
+        f"- {{name: large, model: large.onnx, decoder: {faces_decoder(2)}}}\n"
+    )
+    path = folder / "mpsearch.yaml"
+    path.write_text(
+        f"models:\n{entries if models is None else models}budget: {{times: 1.5, of: uint8, model: large}}\n"
+        "input: {means: 0, scale: 255}\ntrials: 10\nsearch_space: space.yaml\nlimits: {missed: 0.5, extra: 0.5}\n"
+        f"data: {{calibration: calibration, evaluation: evaluation}}\n{more}"
+    )
+    return path
+
+
 def study(folder: Path, *, decoder: str = DETECT, more: str = "") -> Path:
     """``mpsearch.yaml`` with its model, its calibration pictures and a small search space."""
     (segmenter if "segmentation" in decoder else detector)(folder / "spots.onnx")
-    pictures(folder / "evaluation")
-    pictures(folder / "calibration")
-    for path in sorted((folder / "calibration").iterdir()):
-        Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
-    (folder / "space.yaml").write_text(
-        "vendor: synap\nbases: [uint8]\nuniforms: [int16]\ntypes: [int16]\ngrouping: each\n"
-    )
+    _sets(folder)
     path = folder / "mpsearch.yaml"
     path.write_text(
         "model: spots.onnx\nbudget: {times: 1.5, of: uint8}\n"
@@ -94,3 +139,14 @@ def study(folder: Path, *, decoder: str = DETECT, more: str = "") -> Path:
         f"data: {{calibration: calibration, evaluation: evaluation}}\n{more}"
     )
     return path
+
+
+def _sets(folder: Path) -> None:
+    """Both sets of pictures, and a small search space."""
+    pictures(folder / "evaluation")
+    pictures(folder / "calibration")
+    for path in sorted((folder / "calibration").iterdir()):
+        Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+    (folder / "space.yaml").write_text(
+        "vendor: synap\nbases: [uint8]\nuniforms: [int16]\ntypes: [int16]\ngrouping: each\n"
+    )

@@ -81,7 +81,7 @@ class SnpeBoard:
         found["reference"] = str(check or "not watched")
         return Timing(
             samples.ms, "board", self.device.name, interval_ms=samples.interval_ms,
-            correction=check.correction if check else 1.0, conditions=found,
+            correction=check.correction if check else 1.0, conditions=found, mean_s=self._mean_s(samples),
         )  # fmt: skip
 
     def profile(self, artifact: Artifact, *, runs: int = 5) -> diagview.Diagview:
@@ -173,11 +173,16 @@ class SnpeBoard:
     def _temperature_c(self, work: Work) -> float | None:
         return sensors.temperature_c(work.run(sensors.temperature_argv(self.how.sys)).stdout)
 
+    def _mean_s(self, samples: Samples) -> float:
+        """``snpe-throughput-net-run`` is told how long it works, ``snpe-parallel-run`` how often."""
+        how = self.how
+        return how.duration_s if how.measure == "throughput" else how.group * samples.median_ms / 1000
+
     def _conditions(
         self, model: SnpeArtifact, samples: Samples, before_c: float | None, after_c: float | None
     ) -> dict[str, str]:
         found = {
-            "runs": str(len(samples.ms)),
+            "samples": f"{len(samples.ms)} means over {self._mean_s(samples):.2g} s",
             "stopped": samples.stopped,
             "tool": f"{commands.TIMERS[self.how.measure]}, {self.how.threads} thread(s)",
             "runtime": model.runtime,

@@ -1,8 +1,8 @@
 """Command lines for SNPE's programs on the device. Pure.
 
 Native files are refused without user buffers, so both always go together; the device then reads and writes the DLC's
-own types, and nothing is converted on its CPU. Nothing here asks for ``--debug``: with every layer as an output a DLC
-prepared offline is prepared again, and its times mean nothing.
+own types, and nothing is converted on its CPU. Only :func:`every_layer` asks for ``--debug``, and nobody takes times of
+it: with every layer as an output a DLC prepared offline is prepared again.
 """
 
 from __future__ import annotations
@@ -59,6 +59,15 @@ def net_run(how: How, runtime: str, profile: str, *, profiling: str = "off") -> 
         *how.program(NET_RUN), "--container", MODEL, "--input_list", INPUTS, "--output_dir", OUTPUT,
         *_runtime(runtime), "--userbuffer_auto", "--use_native_input_files", "--use_native_output_files",
         "--perf_profile", profile, "--profiling_level", profiling,
+    )  # fmt: skip
+
+
+def every_layer(how: How, runtime: str, profile: str) -> tuple[str, ...]:
+    """Write what every layer gives for the inputs of :data:`INPUTS`, which hold float32: in float32 too, also those of
+    a quantized DLC."""
+    return (
+        *how.program(NET_RUN), "--container", MODEL, "--input_list", INPUTS, "--output_dir", OUTPUT, "--debug",
+        *_runtime(runtime), "--userbuffer_float", "--userbuffer_floatN_output", "32", "--perf_profile", profile,
     )  # fmt: skip
 
 

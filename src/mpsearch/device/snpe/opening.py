@@ -21,18 +21,19 @@ from mpsearch.evaluate import Executor
 from mpsearch.graph.model import ModelGraph
 from mpsearch.images import PhotoSet
 from mpsearch.quant.simulator import Simulator
+from mpsearch.toolchain.snpe import commands
 from mpsearch.toolchain.snpe.driver import SnpeToolchain
-from mpsearch.toolchain.snpe.tools import Tools
+from mpsearch.toolchain.snpe.tools import DIAGVIEW, Tools
 
 Say = Callable[[str], None]
 _REFERENCE = Candidate("a8w8")
 """What tells whether a board became slower: fast, and what most studies build anyway."""
 _REFERENCE_S = 300.0
-_DIAGVIEW = "snpe-diagview"
 
 
 def open(
     spec: BoardSpec,
+    kind: BoardSpec,
     graph: ModelGraph,
     calibration: PhotoSet,
     evaluation: PhotoSet,
@@ -42,6 +43,9 @@ def open(
     progress: Say = lambda text: None,
 ) -> Target:
     """The target that a board's file describes. Asks the tools for their version; the board is not touched yet.
+
+    Args:
+        kind: whose digest is taken: the board itself, or the first of its shelf.
 
     Raises:
         ConfigError: the file is wrong.
@@ -70,7 +74,7 @@ def open(
         _every_s(spec),
     )
     say(f"{spec.name}: {device.transport.name}, {spec.target}, SNPE {toolchain.version} on this computer")
-    digest = canonical.digest([spec.digest, toolchain.version])
+    digest = canonical.digest([kind.digest, toolchain.version])
     return Target(spec.name, toolchain, executor, board, profile.load(spec.target), digest)
 
 
@@ -113,10 +117,11 @@ def read_log(tools: Tools, log: Path) -> str:
     with tempfile.TemporaryDirectory(dir=log.parent) as name:
         folder = Path(name)
         target = folder / "layers.csv"
-        argv = (_DIAGVIEW, "--input_log", str(log), "--output", str(target), "--csv_format_version", "2")
-        words = tools.command(argv, cwd=folder, mount=log.parent, user=process.user())
+        words = tools.command(
+            tuple(commands.diagview(str(log), str(target))), cwd=folder, mount=log.parent, user=process.user()
+        )
         ran = process.run(words, env=tools.environment(os.environ), timeout_s=300)
         if ran.code != 0 or not target.is_file():
             said = f"{ran.stderr}\n{ran.stdout}".strip().splitlines()[-1:] or ["it said nothing"]
-            raise SetupError(f"{_DIAGVIEW} ended with code {ran.code}: {said[0][:300]}")
+            raise SetupError(f"{DIAGVIEW} ended with code {ran.code}: {said[0][:300]}")
         return target.read_text(encoding="utf-8", errors="replace")

@@ -53,7 +53,7 @@ class Alike:
 
 
 def find(known: Sequence[Known]) -> Alike:
-    """Compare every two observations of the same kind (all photographs, or few)."""
+    """Compare every two observations of the same kind (all photographs, few, or all on another computer)."""
     items = [item for item in known if item.error_px2 is not None][:_PAIRS_AT_MOST]
     if not items:
         return Alike(np.zeros(0, dtype=bool), frozenset(), {})
@@ -62,9 +62,9 @@ def find(known: Sequence[Known]) -> Alike:
     names = sorted({name for own in marks for name in own})
     rows = np.concatenate([codes, np.array([[_number(own.get(n)) for n in names] for own in marks])], axis=1)
     errors = np.array([item.error_px2 for item in items])
-    cheap = np.array([item.cheap for item in items])
+    kinds = np.array([item.cheap + 2 * item.elsewhere for item in items])
     first, second = np.triu_indices(len(items), 1)
-    same_kind = cheap[first] == cheap[second]
+    same_kind = kinds[first] == kinds[second]
     differs = (rows[first] != rows[second])[same_kind]
     equal = (errors[first] == errors[second])[same_kind]
     idle = _idle(differs[equal], differs[~equal])

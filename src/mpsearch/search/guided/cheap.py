@@ -19,12 +19,14 @@ class CheapRung:
 
     Attributes:
         asked: digest -> error (None: it cannot be scored), and the seconds that it took here; 0 for what was known.
+        limit: how many calls may be made; the study's own, where there is one (:func:`.rungs.limit`).
     """
 
     def __init__(self, context: Context, frames: Frames) -> None:
         self._context, self._frames = context, frames
         self._known = context.cheap_known
         self.asked: dict[str, tuple[float | None, float]] = {}
+        self.limit = context.cheap_calls
         self._list: tuple[Candidate, ...] | None = None
 
     def known(self, records: Sequence[Record]) -> dict[str, tuple[Candidate, float]]:
@@ -34,8 +36,13 @@ class CheapRung:
         if self._list is None:
             self._list = tuple(self._wanted(records))
         found: dict[str, tuple[Candidate, float]] = {}
+        left_s = self._context.cheap_left_s()
         for candidate in self._list:
+            if left_s <= 0 and candidate.digest not in self._known:
+                continue  # until the board has been busy for longer
+            asked = candidate.digest in self.asked
             error = self._ask(candidate)
+            left_s -= 0.0 if asked else self.asked[candidate.digest][1]
             if error is not None:
                 found[candidate.digest] = (candidate, error)
         return found
@@ -52,11 +59,10 @@ class CheapRung:
 
     def _wanted(self, records: Sequence[Record]) -> list[Candidate]:
         """At most as many as the limit allows, the base with the least error first."""
-        limit = self._context.cheap_calls
         found: dict[str, Candidate] = {}
         for base in self._bases(records):
             for candidate in self._flips(base):
-                if len(found) >= limit:
+                if len(found) >= self.limit:
                     return list(found.values())
                 found.setdefault(candidate.digest, candidate)
         return list(found.values())

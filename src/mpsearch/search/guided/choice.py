@@ -73,8 +73,14 @@ class Chooser:
         steps = np.array([[item.latency_ms, log_error(item.error_px2)] for item in known_front if item.ok])
         steps = steps.reshape(-1, 2)
         worst = max(log_error(item.error_px2) for item in measured)
-        within = [step[1] for step in steps if step[0] <= end_ms]
         near = budget_ms is not None and rng.random() < _NEAR
+        rivals = self._context.rivals
+        if rivals is not None:
+            theirs = [[latency_ms, log_error(error)] for latency_ms, error in rivals.points]
+            steps = np.concatenate([steps, np.array(theirs).reshape(-1, 2)])
+            worst = max(worst, log_error(rivals.worst))
+            near = near if rivals.near is None else rivals.near
+        within = [step[1] for step in steps if step[0] <= end_ms]
         targets = self._targets(fastest_ms, end_ms, rng)
         batches = self._pool(now, known_front, targets, rng)
         blind = self._learner.uses("free") and rng.random() < blind_share(models)
@@ -82,6 +88,7 @@ class Chooser:
         steps = self._with_running(models, steps, now.running)
         seed = int(rng.integers(2**32))
         ranked: list[tuple[float, int, int]] = []
+        promised = 0.0
         for index, batch in enumerate(batches):
             belief, known_ms = self._informed(models, batch, idle)
             latency, error = acquire.draws(belief, np.random.default_rng(seed))
@@ -92,6 +99,7 @@ class Chooser:
             value = gain.mean(axis=0) * belief.ok
             # Where nothing is gained in any draw, what is nearest to the front still comes first.
             value = value + 1e-9 * np.exp(-np.abs(belief.latency[0] / end_ms - 1)) * belief.ok
+            promised = max(promised, float(value.max(initial=0.0)))
             if blind:
                 value = value * 0 + rng.random(len(value)) * (belief.latency[0] <= 1.02 * end_ms)
             value = np.where(
@@ -100,9 +108,11 @@ class Chooser:
             value = np.where(self._crowded(batch, now.running), _WORTHLESS / 2, value)
             ranked += [(float(v), index, row) for row, v in enumerate(value)]
         ranked.sort(key=lambda item: -item[0])
-        for _, index, row in ranked:
+        for value_of, index, row in ranked:
             point = batches[index].frame.point(batches[index].chosen[row])
             if now.fresh(self._context.space.at(point)):
+                if rivals is not None:
+                    rivals.promise = promised if blind else value_of
                 return point
         return None
 

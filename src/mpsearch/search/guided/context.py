@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from mpsearch.board.cost import Edge, Plan
@@ -86,6 +87,25 @@ def seeds(space: SearchSpace, extra: Iterable[Candidate] = ()) -> tuple[Candidat
     return tuple({candidate.digest: candidate for candidate in found}.values())
 
 
+@dataclass
+class Rivals:
+    """The other models of a study: what they have reached, and what this one's next proposal promises beyond that.
+
+    Attributes:
+        points: ms and error of their front, as far as it keeps the limits on faces.
+        worst: the largest error of theirs; 0 where nothing was measured.
+        near: whether the next trial is for the least error within the budget, the same for all models, so that what
+            they promise compares; None leaves it to each.
+        promise: the gain that the models expect of the candidate that was chosen last: ms x log error, or log error
+            where ``near``. None where no model chose.
+    """
+
+    points: tuple[tuple[float, float], ...] = ()
+    worst: float = 0.0
+    near: bool | None = None
+    promise: float | None = None
+
+
 @dataclass(frozen=True)
 class Context:
     """Everything that :class:`~mpsearch.search.guided.sampler.GuidedSampler` is told.
@@ -96,11 +116,14 @@ class Context:
             had. None as a whole where there is no such rung.
         cheap_cost: what one such call costs, as a share of one evaluation's photographs.
         cheap_share: the cheap rung's limit, as a share of :attr:`planned` evaluations' photographs.
+        cheap_left_s: seconds that may go to it yet; the limit where a board's time is known.
         planned: evaluations that the study will have; 0 when nobody knows.
         cheap_known: what earlier calls found, by the candidate's digest; the sampler adds to it.
         parts: of the method that are in use; a benchmark leaves some out.
         twin: what identifies a candidate's outcome, None where nobody can tell (:mod:`mpsearch.search.twins`).
         hints: group -> how hard it is expected to be to quantize, in standard deviations over the groups.
+        rivals: where the study has several models.
+        shelf: names of its boards, where the study has several; the slowest is what is predicted.
     """
 
     space: SearchSpace
@@ -109,11 +132,14 @@ class Context:
     cheap_error: Callable[[Candidate], float | None] | None = None
     cheap_cost: float = 0.1
     cheap_share: float = 0.25
+    cheap_left_s: Callable[[], float] = lambda: inf
     planned: int = 0
     cheap_known: dict[str, float | None] = field(default_factory=dict)
     parts: frozenset[str] = PARTS
     twin: Callable[[Candidate], str | None] = lambda candidate: None
     hints: Mapping[str, float] = field(default_factory=dict)
+    rivals: Rivals | None = None
+    shelf: tuple[str, ...] = ()
 
     @property
     def cheap_calls(self) -> int:

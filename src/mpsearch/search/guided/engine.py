@@ -46,7 +46,9 @@ class Engine:
         taken = {record.candidate.digest for record in records} | {candidate.digest for candidate in running}
 
         def fresh(candidate: Candidate) -> bool:
-            return candidate.digest not in taken and not (twins and self.context.twin(candidate) in twins)
+            if candidate.digest in taken or self.space.illegal(self.space.graph, candidate):
+                return False
+            return not (twins and self.context.twin(candidate) in twins)
 
         point = self._opening(len(taken), fresh) or self._modelled(records, running, fresh, rng)
         point = point or self._random(fresh, rng)
@@ -143,4 +145,5 @@ class Engine:
                 name, choices = free[rng.integers(len(free))]
                 extra = [frames.at({**start.params, name: choices[rng.integers(len(choices))]})]
             found += [*best, deep, *extra]
-        return list({id(frame): frame for frame in found}.values())
+        legal = [frame for frame in found if not self.space.illegal(self.space.graph, frame.plain)]
+        return list({id(frame): frame for frame in legal or found}.values())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
 from scipy.spatial.distance import cdist
 
 from mpsearch.search.guided.arrays import Floats
@@ -112,13 +112,25 @@ class Problem:
     Args:
         prior: [terms, factors] the weights' covariance is ``prior @ prior.T`` at spread 1.
         noise_sd: [n] at noise 1; scaled by the setting's.
+        sure: [terms, factors] a part of the weights' covariance that no spread scales.
     """
 
-    def __init__(self, rows: Floats, places: Floats, y: Floats, mean: Floats, prior: csr_array, noise_sd: Floats):
+    def __init__(
+        self,
+        rows: Floats,
+        places: Floats,
+        y: Floats,
+        mean: Floats,
+        prior: csr_array,
+        noise_sd: Floats,
+        sure: csr_array | None = None,
+    ):
         self._rows, self._places, self._y = rows, places, y
         self._mean, self._prior, self._noise_sd = mean, prior, noise_sd
         self._projected = prior.T @ rows.T
         self._gram = self._projected.T @ self._projected
+        self._sure = sure
+        self._seen = np.zeros((0, len(y))) if sure is None else sure.T @ rows.T
         self._distance = _distances(places, places)
 
     def fit(self, setting: Setting) -> Fit:
@@ -128,9 +140,13 @@ class Problem:
         inverse = solve_triangular(factor, np.eye(len(y)), lower=True)
         diagonal = (inverse**2).sum(axis=0)
         weights = self._mean + setting.spread**2 * (self._prior @ (self._projected @ dual))
+        prior = self._prior * setting.spread
+        if self._sure is not None:
+            weights += self._sure @ (self._seen @ dual)
+            prior = csr_array(hstack([prior, self._sure]))
         return Fit(
             setting, y, self._mean, weights, y - dual / diagonal, 1 / np.sqrt(diagonal), evidence,
-            self._prior * setting.spread, rows, self._places, noise, factor, dual,
+            prior, rows, self._places, noise, factor, dual,
         )  # fmt: skip
 
     def best(self, settings: Iterable[Setting]) -> Fit:
@@ -141,6 +157,8 @@ class Problem:
     def _solve(self, setting: Setting) -> tuple[Floats, Floats, float]:
         """Cholesky factor, dual weights, log evidence."""
         gram = self._gram * setting.spread**2 + np.diag((self._noise_sd * setting.noise) ** 2)
+        if self._sure is not None:
+            gram += self._seen.T @ self._seen
         if setting.strength:
             gram += _forget(self._distance, setting)
         factor = cholesky(gram, lower=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mpsearch.board.shelf import scale
 from mpsearch.candidate import RANKS, Candidate
 from mpsearch.pareto.limits import Limits
-from mpsearch.record import Measured, Record
+from mpsearch.record import ACUITY, PHOTOGRAPHS, Measured, Record, Rejected
+from mpsearch.search import forecast
 from mpsearch.search.guided.arrays import Floats, Ints
 from mpsearch.search.guided.features import Columns, Features
 from mpsearch.search.guided.frames import Frame, Frames
@@ -27,6 +29,8 @@ class Known:
         error_px2, latency_ms: None for a failed one, and the latency for one that only ran on few photographs.
         ok: built, ran, and kept the limits on faces.
         cheap: ran on few photographs only.
+        board: that measured it, where a study has several and it is not the slowest; the latency is as on the slowest.
+        elsewhere: ran on all photographs, but not on the board; what was seen is what the board is expected to say.
     """
 
     candidate: Candidate
@@ -38,6 +42,8 @@ class Known:
     latency_ms: float | None = None
     ok: bool = True
     cheap: bool = False
+    elsewhere: bool = False
+    board: str = ""
 
 
 class Encoder:
@@ -85,20 +91,36 @@ class Encoder:
 
 
 def gather(
-    records: Sequence[Record], cheap: Mapping[str, tuple[Candidate, float]], encoder: Encoder, limits: Limits
+    records: Sequence[Record],
+    cheap: Mapping[str, tuple[Candidate, float]],
+    encoder: Encoder,
+    limits: Limits,
+    shelf: Sequence[str] = (),
 ) -> list[Known]:
-    """Everything that was observed, full evaluations first."""
+    """Everything that was observed, full evaluations first. What the rules refuse is no observation: it is known."""
     found: list[Known] = []
+    pace = scale(records, shelf)
+    factors = {rung: forecast.typical(forecast.errors(records, rung)) for rung in (PHOTOGRAPHS, ACUITY)}
     for record in records:
         blank = encoder.encode(record.candidate)
+        if isinstance(record.outcome, Rejected):
+            found += [
+                replace(blank, error_px2=rung.error * factors[name], elsewhere=True)
+                for name, rung in record.rungs.items()
+            ]
+            continue
         if isinstance(record.outcome, Measured):
             over = limits.violations(record)
             ok = over["missed"] <= 0 and over["extra"] <= 0
-            error, latency = record.outcome.score.objective, record.outcome.timing.median_ms
+            timing = pace.timing(record.outcome.timing)
+            error, latency, board = record.outcome.score.objective, timing.median_ms, pace.other(timing.board)
         else:
-            ok, error, latency = False, None, None
+            ok, error, latency, board = False, None, None, ""
         found.append(
-            Known(record.candidate, blank.at, blank.latency, blank.shares, blank.place, error, latency, ok)
+            Known(
+                record.candidate, blank.at, blank.latency, blank.shares, blank.place, error, latency, ok,
+                board=board,
+            )
         )  # fmt: skip
     for candidate, error in cheap.values():
         blank = encoder.encode(candidate)

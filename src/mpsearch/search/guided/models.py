@@ -23,6 +23,10 @@ from mpsearch.search.guided.knowledge import Encoder, Known, gather
 from mpsearch.search.guided.latency import LatencyModel
 from mpsearch.search.guided.pool import Batch
 
+_SETTINGS = 64
+"""Of more settings than this, the error model has unknowns of those that were met, and one of each base for all others:
+of which it knows the same, and that is what the bases have in common."""
+
 
 @dataclass(frozen=True)
 class Models:
@@ -50,11 +54,12 @@ class Learner:
         self.encoder = Encoder(self.frames, self.features)
         bases = dict.fromkeys((*space.bases, *space.uniform_bases))
         quantizers = {name: values for name, values in space.options.items() if name in QUANTIZER_OPTIONS}
-        keys = list(product(bases, map(str, space.algorithms), *quantizers.values()))
-        self._base_index = {key: index for index, key in enumerate(keys)}
+        self._rest = [(base,) for base in bases]
+        keys: list[tuple[str, ...]] = list(product(bases, map(str, space.algorithms), *quantizers.values()))
+        self._many = len(keys) > _SETTINGS
         self._quantizers = tuple(quantizers)
-        wider = {DataType(kind).rank for kind in space.types}
-        self._ranks = [{BASES[base].type.rank} | wider for base, *_ in keys]
+        self._wider = {DataType(kind).rank for kind in space.types}
+        self._index(self._rest if self._many else keys)
         self._hints = np.array([context.hints.get(name, 0.0) for name in self.features.groups])
 
     def uses(self, part: str) -> bool:
@@ -63,12 +68,18 @@ class Learner:
 
     def base_of(self, candidate: Candidate) -> int:
         """Index of everything that quantizes a whole model: base, algorithm, the quantizer's options."""
-        key = (candidate.base, str(candidate.algorithm), *map(candidate.option, self._quantizers))
-        return self._base_index.get(key, 0)
+        return self._base_index.get(self._setting(candidate), self._base_index.get((candidate.base,), 0))
+
+    def _setting(self, candidate: Candidate) -> tuple[str, ...]:
+        return (candidate.base, str(candidate.algorithm), *map(candidate.option, self._quantizers))
+
+    def _index(self, keys: Sequence[tuple[str, ...]]) -> None:
+        self._base_index = {key: index for index, key in enumerate(keys)}
+        self._ranks = [{BASES[base].type.rank} | self._wider for base, *_ in keys]
 
     def gather(self, records: Sequence[Record], cheap: Mapping[str, tuple[Candidate, float]]) -> list[Known]:
         """Everything observed; see :func:`mpsearch.search.guided.knowledge.gather`."""
-        return gather(records, cheap, self.encoder, self._context.limits)
+        return gather(records, cheap, self.encoder, self._context.limits, self._context.shelf)
 
     def fit(self, known: list[Known]) -> Models:
         """Both models after what is known."""
@@ -80,7 +91,11 @@ class Learner:
         latency = latencies.fit(
             self.features, [item.latency for item in measured], np.array([places[id(i)] for i in measured]),
             np.array([item.latency_ms for item in measured]), remainder=remainder,
+            boards=[item.board for item in measured],
         )  # fmt: skip
+        if self._many:
+            met = dict.fromkeys(self._setting(item.candidate) for item in with_error)
+            self._index([*(key for key in met if key[:1] in self._rest), *self._rest])
         observed = Observations(
             np.array([self.base_of(item.candidate) for item in with_error]),
             np.array([item.shares for item in with_error]),

@@ -50,18 +50,28 @@ class Notes:
         asked: Mapping[str, tuple[float | None, float]],
         before: int,
         seconds: float,
-        limit: int,
     ) -> None:
         """After a proposal: ``asked`` as :attr:`CheapRung.asked`, of which ``before`` were there already."""
         fresh = list(asked.items())[before:]
+        stored = study.user_attrs if fresh else {}
         for digest, (error, spent) in fresh:
-            study.set_user_attr(_FEW + digest[:_DIGITS], [error, round(spent, 4)])
-        if fresh:
-            study.set_user_attr(_LIMIT, limit)
+            key = _FEW + digest[:_DIGITS]
+            if spent or key not in stored:  # what an earlier process paid for costs nothing again
+                study.set_user_attr(key, [error, round(spent, 4)])
         self._count += 1
         self._seconds += seconds - sum(spent for _, (_, spent) in fresh)
         own = f"{_PROPOSING}{socket.gethostname()}:{os.getpid()}"
         study.set_user_attr(own, [self._count, round(self._seconds, 4)])
+
+
+def limit(study: optuna.Study, calls: int) -> int:
+    """How many calls of the cheap rung the study may make: as many as its first proposal was allowed, ``calls`` then.
+
+    Kept with the study: one that is asked for more trials later goes on as it began.
+    """
+    if calls and _LIMIT not in study.user_attrs:
+        study.set_user_attr(_LIMIT, calls)
+    return int(study.user_attrs.get(_LIMIT, calls))
 
 
 def read(attributes: Mapping[str, Any]) -> Rungs:

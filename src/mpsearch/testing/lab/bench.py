@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,12 @@ class Lab:
         """The ``synap_convert`` program."""
         return str(self.bin / "synap_convert")
 
+    @property
+    def calls(self) -> Counter[str]:
+        """How often each of the vendor's programs was started, on the host and on the device, ever in this folder."""
+        listed = self.folder / "calls"
+        return Counter(listed.read_text().split() if listed.exists() else ())
+
     def __enter__(self) -> Lab:
         for folder in (self.base, self.bin, self.folder / "home"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -101,8 +108,14 @@ class Lab:
     def _program(self, name: str, *words: str) -> None:
         path = self.bin / name
         line = shlex.join([sys.executable, *words])
-        path.write_text(f'#!/bin/sh\nexport {VARIABLE}={shlex.quote(str(self._short))}\nexec {line} "$@"\n')
+        path.write_text(
+            f'#!/bin/sh\n{self._counted(name)}export {VARIABLE}={shlex.quote(str(self._short))}\nexec {line} "$@"\n'
+        )
         path.chmod(0o755)
+
+    def _counted(self, name: str) -> str:
+        """Shell: a line in the list of calls."""
+        return f"echo {name} >> {shlex.quote(str(self.folder / 'calls'))}\n"
 
     def _cat(self) -> None:
         """The device's ``cat``: the real one, but for copies that shall fail and temperatures that it shall have."""

@@ -14,48 +14,34 @@ import time
 from pathlib import Path
 
 from mpsearch import config
-from mpsearch.pareto.limits import Limits
-from mpsearch.record import Record
-from mpsearch.search import samplers
-from mpsearch.study.folder import stored_name
+from mpsearch.pareto.front import Trial
+from mpsearch.search.session import How, open_session
 from mpsearch.study.ledger import Ledger
-from mpsearch.study.run import StudyRun
 from mpsearch.study.summary import Summary
 from mpsearch.testing.lab.bench import Lab
 from mpsearch.testing.lab.snpe.bench import SnpeLab
-from mpsearch.workbench import open_workbench
 
 _POLL_S = 0.1
 
 
-def run(study: Path, board: Path, storage: str, trials: int, folder: Path) -> Ledger:
+def run(study: Path, board: Path, storage: str, trials: int) -> Ledger:
     """Search on a board until the study holds ``trials`` candidates."""
-    loaded = config.load(study)
-    bench = open_workbench(loaded, cache=folder / "cache", target=str(board), say=_say)
-    limits = Limits(bench.budget_ms, loaded.limits.missed, loaded.limits.extra)
-    ledger = Ledger.create(storage, stored_name(loaded, str(board)), bench.fingerprint, limits)
+    how = How(trials, target=str(board), storage=storage)
+    session = open_session((config.load(study),), how, on_trial=_on_trial, say=_say)
     try:
-        StudyRun(
-            ledger,
-            bench.space,
-            bench.evaluator,
-            limits=limits,
-            sampler=lambda count: samplers.create("tpe", loaded.seed, count),
-            seeds=bench.space.seeds(loaded.seeds),
-            seed=loaded.seed,
-            on_trial=_on_trial,
-        ).run(trials)
+        session.search.run(trials)
     finally:
-        bench.board.close()
-    return ledger
+        session.close()
+    return session.stored.parts[0].ledger
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _on_trial(number: int, record: Record, summary: Summary) -> None:
-    _say(f"trial {number}: {type(record.outcome).__name__} in {sum(record.stage_s.values()):.1f} s")
+def _on_trial(trial: Trial, summary: Summary) -> None:
+    seconds = sum(trial.record.stage_s.values())
+    _say(f"trial {trial.number}: {type(trial.record.outcome).__name__} in {seconds:.1f} s")
 
 
 def killed_once(argv: list[str], log: Path, after: int) -> int:
@@ -84,7 +70,7 @@ def main() -> None:
     folder = options.folder.resolve()
     storage = f"sqlite:///{folder}/study-{options.via}.db"
     if options.board:
-        ledger = run(options.study, options.board, storage, options.trials, folder)
+        ledger = run(options.study, options.board, storage, options.trials)
         print(f"{len(ledger.trials)} trials")
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +80,7 @@ def main() -> None:
         argv += ["--trials", str(options.trials), "--folder", str(folder), "--board", str(board)]
         done = killed_once(argv, folder / f"first-{options.via}.log", options.kill_after)
         _say(f"killed after {done} trials; resuming")
-        ledger = run(options.study, board, storage, options.trials, folder)
+        ledger = run(options.study, board, storage, options.trials)
     measured = [trial for trial in ledger.trials if trial.objectives is not None]
     print(f"{len(ledger.trials)} trials, {len(measured)} measured, {done} of them before the kill")
     for trial in sorted(measured, key=lambda t: t.objectives or (0.0, 0.0)):

@@ -20,6 +20,10 @@ Say = Callable[[str], None]
 TIMEOUT_S = 1800.0
 OLDEST = (2, 20)
 """16-bit activations were right on the CPU and wrong on the DSP before SNPE 2.20, as users report."""
+_GET = (
+    "Get the SDK from qpm.qualcomm.com and set toolkit.sdk in the board's file, or toolkit.docker to Luxonis' "
+    "modelconverter-rvc4 image."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +156,32 @@ def missing(tools: Tools) -> tuple[str, ...]:
     """The programs that a build needs and that are not where they should be; none are looked for in a container."""
     if tools.docker or tools.prefix:
         return ()
-    path = tools.environment(os.environ).get("PATH", os.environ.get("PATH", ""))
-    return tuple(name for name in tools.needed if shutil.which(name, path=path) is None)
+    return tuple(name for name in tools.needed if _here(tools, name) is None)
+
+
+def _here(tools: Tools, name: str) -> str | None:
+    path = tools.environment({}).get(
+        "PATH", os.environ.get("PATH", "")
+    )  # an SDK's programs are not looked for elsewhere
+    return shutil.which(name, path=path)
+
+
+def find(tools: Tools, name: str, folder: Path) -> str:
+    """Where one of the programs is: in the SDK, on the PATH, in the container, or behind the command in front.
+
+    Raises:
+        SetupError: it is not there.
+    """
+    found: str | None
+    if tools.docker or tools.prefix:
+        argv = tools.whereabouts(name, cwd=folder, mount=folder.absolute(), user=process.user())
+        ran = process.run(argv, env=tools.environment(os.environ), timeout_s=300)
+        found, place = (ran.stdout.strip() if ran.code == 0 else ""), tools.docker or " ".join(tools.prefix)
+    else:
+        found, place = _here(tools, name), str(tools.sdk) if tools.sdk else "the PATH"
+    if not found:
+        raise SetupError(f"missing in {place}", hint=_GET)
+    return found
 
 
 def ask_version(tools: Tools, folder: Path) -> str:
@@ -162,15 +190,11 @@ def ask_version(tools: Tools, folder: Path) -> str:
     Raises:
         SetupError: not installed, it does not answer with a version, or it is too old.
     """
-    hint = (
-        "Get the SDK from qpm.qualcomm.com and set toolkit.sdk in the board's file, or toolkit.docker to Luxonis' "
-        "modelconverter-rvc4 image."
-    )
     argv = tools.command((tools.quantizer, "--version"), cwd=folder, mount=folder.absolute(), user=process.user())
     try:
         ran = process.run(argv, env=tools.environment(os.environ), timeout_s=300)
     except process.ProgramMissing as error:
-        raise SetupError(f"SNPE: {error.message}", hint=hint) from error
+        raise SetupError(f"SNPE: {error.message}", hint=_GET) from error
     except process.ProgramTimeout as error:
         raise SetupError(f"SNPE: {error.message}", hint="Try the command by hand.") from error
     found = version(ran.stdout + ran.stderr)

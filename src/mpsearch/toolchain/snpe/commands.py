@@ -1,4 +1,4 @@
-"""The command lines of one build. Pure: the same candidate gives the same words.
+"""The command lines of Qualcomm's tools on this computer. Pure: the same candidate gives the same words.
 
 Which tool takes which flag is from the tools' documents (QAIRT 2.25) and Luxonis' modelconverter; the legacy quantizer
 flags and the ``*_calibration`` and ``*_schema`` ones of ``qairt-quantizer`` never stand together.
@@ -13,7 +13,7 @@ from mpsearch.candidate import Candidate, DataType
 from mpsearch.errors import CandidateError
 from mpsearch.graph.model import ModelGraph
 from mpsearch.toolchain.snpe.rules import LEGACY, MODERN
-from mpsearch.toolchain.snpe.tools import Family
+from mpsearch.toolchain.snpe.tools import DIAGVIEW, INFO, PREPARE, Family
 
 STEPS = ("-0x8000", "0x7F7F")
 """Of 16-bit weights, which the documents ask for in ``--restrict_quantization_steps``."""
@@ -155,11 +155,16 @@ def prepare(candidate: Candidate, files: Files, outputs: Sequence[str], how: Pre
         return None
     is_float = candidate.base_type is DataType.FLOAT16
     source = files.float_dlc if is_float else files.quantized_dlc
-    argv = ["snpe-dlc-graph-prepare", f"--input_dlc={source}", f"--output_dlc={files.prepared_dlc}"]
+    argv = [PREPARE, f"--input_dlc={source}", f"--output_dlc={files.prepared_dlc}"]
     argv += [f"--set_output_tensors={','.join(outputs)}", f"--optimization_level={how.level}", f"--htp_socs={how.soc}"]
     return [*argv, "--use_float_io"] if is_float else argv
 
 
 def listing(dlc: str) -> list[str]:
     """What the DLC holds, printed."""
-    return ["snpe-dlc-info", "-i", dlc]
+    return [INFO, "-i", dlc]
+
+
+def diagview(log: str, table: str) -> list[str]:
+    """A profiling log as a CSV file; its second version, which has the layers' names."""
+    return [DIAGVIEW, "--input_log", log, "--output", table, "--csv_format_version", "2"]

@@ -10,20 +10,25 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mpsearch.errors import SetupError
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """``real = scale * (q + offset)``, the way SNPE counts. ``minimum`` and ``maximum`` are real numbers."""
+    """``real = scale * (q + offset)``, the way SNPE counts. ``minimum`` and ``maximum`` are real numbers.
+
+    Attributes:
+        by_channel: each channel has an encoding of its own; this is the first one's.
+    """
 
     bits: int
     minimum: float
     maximum: float
     scale: float
     offset: float
+    by_channel: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,14 @@ class DlcTensor:
 
     @property
     def bits(self) -> int:
-        """Of one number; 0 where the type's name has none."""
+        """Of one number as it is stored; 0 where the type's name has none."""
         found = re.search(r"_(\d+)$", self.type)
         return int(found[1]) if found else 0
+
+    @property
+    def width(self) -> int:
+        """Bits that are in use: weights of 4 bits lie in 8-bit numbers, and only the encoding says it."""
+        return self.encoding.bits if self.encoding is not None else self.bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +159,7 @@ class _Op:
         for line in self.parameters:
             name, word, rest = line.partition(" encoding")
             if word and (found := _encoding(rest)) is not None:
-                encodings.setdefault(name.strip(), found)
+                encodings.setdefault(name.strip(), replace(found, by_channel="for channel_" in rest))
 
         def with_encoding(tensor: DlcTensor) -> DlcTensor:
             return DlcTensor(tensor.name, tensor.shape, tensor.type, tensor.kind, encodings.get(tensor.name))
@@ -207,5 +217,5 @@ def _encoding(text: str) -> Encoding | None:
     found = _ENCODING.search(text)
     if found is None:
         return None
-    numbers = [float(found[i]) for i in range(2, 6)]
-    return Encoding(int(found[1]), *numbers)
+    low, high, scale, offset = map(float, found.groups()[1:])
+    return Encoding(int(found[1]), low, high, scale, offset)

@@ -29,7 +29,7 @@ from mpsearch.toolchain.snpe.artifact import BuiltDifferently, SnpeArtifact
 from mpsearch.toolchain.snpe.builds import TIMEOUT_S, Builds, Say, Step
 from mpsearch.toolchain.snpe.commands import Files, Preparation
 from mpsearch.toolchain.snpe.encodings import Overrides, Schema, overrides, to_json
-from mpsearch.toolchain.snpe.tools import Tools
+from mpsearch.toolchain.snpe.tools import PREPARE, Tools
 
 Plan = tuple[str, list[Step], dict[str, str]]
 """Key, steps and text files of a part of a build."""
@@ -82,8 +82,7 @@ class SnpeToolchain:
         SetupError: the tools cannot be used.
         TransientError: one was killed or ran out of time.
         """
-        if reasons := rules.illegal(self.graph, candidate):
-            raise CandidateError("; ".join(reasons), stage="render", hint="The search learns this and goes on.")
+        self._legal(candidate)
         entries = self.overrides(candidate)
         floats, float_s = self._builds.made("float", *self._float_plan(candidate, entries))
         hits = messages.processed(_log(floats, self.tools.converter))
@@ -93,7 +92,8 @@ class SnpeToolchain:
             )
         folder, built_s = self._builds.made("built", *self._plan(candidate, entries, floats))
         info = dlcinfo.parse((folder / _INFO).read_text(encoding="utf-8"), str(folder / _INFO))
-        found = realised.compare(info, self.graph, candidate, source=str(folder / _INFO))
+        ranged = [name for name, entry in entries.params.items() if entry.scale is not None]
+        found = realised.compare(info, self.graph, candidate, source=str(folder / _INFO), ranged=ranged)
         self._check(found, folder)
         notes = [f"{found.converts} conversions"]
         if len(entries):
@@ -125,10 +125,27 @@ class SnpeToolchain:
         dlc = _dlc(candidate, floats, folder)
         return dlc if dlc.is_file() else None
 
+    def identity(self, candidate: Candidate) -> str:
+        """Equal for candidates of which the tools make the same DLC, and that run alike; starts no tool.
+
+        Raises:
+            CandidateError: the rules refuse it.
+        """
+        self._legal(candidate)
+        text = self._text(self.overrides(candidate))
+        words = [self._converter(candidate, text, _FILES), *self._words(candidate, text, _FILES)]
+        delivered = {output: list(tensors) for output, tensors in self.graph.delivered(candidate).items()}
+        how = [candidate.option("runtime"), candidate.option("perf_profile")]
+        return canonical.digest([words, text, delivered, how])
+
     def overrides(self, candidate: Candidate) -> Overrides:
         """The entries of the candidate's overrides."""
         bits = commands.flag_weight_bits(candidate, self.tools.family)
         return overrides(self.graph, candidate, self._largest, weight_bits=bits)
+
+    def _legal(self, candidate: Candidate) -> None:
+        if reasons := rules.illegal(self.graph, candidate):
+            raise CandidateError("; ".join(reasons), stage="render", hint="The search learns this and goes on.")
 
     def _check(self, found: realised.Realised, folder: Path) -> None:
         for what, listed in (("built with other types than asked", found.wrong), ("stray conversions of", found.stray)):
@@ -140,30 +157,35 @@ class SnpeToolchain:
 
     def _float_plan(self, candidate: Candidate, entries: Overrides) -> Plan:
         """The float DLC, which holds the overrides already."""
-        family = self.tools.family
-        text = to_json(entries, self.schema) if len(entries) else ""
-        plain = commands.convert(self.graph, candidate, family, _FILES, overrides=bool(text))
+        text = self._text(entries)
+        plain = self._converter(candidate, text, _FILES)
         key = canonical.digest([self.graph.digest, plain, text, self.version])
-        words = commands.convert(self.graph, candidate, family, Files(str(self._model())), overrides=bool(text))
+        words = self._converter(candidate, text, Files(str(self._model())))
         step = Step(tuple(words), makes=_FILES.float_dlc)
         return key, [step], {"overrides.json": text} if text else {}
 
     def _plan(self, candidate: Candidate, entries: Overrides, floats: Path) -> Plan:
         """From the float DLC to the one that runs, and its listing."""
-        family, text = self.tools.family, to_json(entries, self.schema) if len(entries) else ""
-        outputs = [t for several in self.graph.delivered(candidate).values() for t in several]
-
-        def words(files: Files) -> list[list[str]]:
-            quantize = commands.quantize(candidate, family, files, overrides=bool(text))
-            prepare = commands.prepare(candidate, files, outputs, self.preparation)
-            return [argv for argv in (quantize, prepare) if argv is not None]
-
-        key = canonical.digest([floats.name, self._data_digest, words(_FILES), self.version])
+        text = self._text(entries)
+        key = canonical.digest([floats.name, self._data_digest, self._words(candidate, text, _FILES), self.version])
         given = Files(str(self._model()), str(floats / _FILES.float_dlc), input_list=str(self._dataset()))
-        steps = [Step(tuple(argv), makes=_made(argv, given)) for argv in words(given)]
+        steps = [Step(tuple(argv), makes=_made(argv, given)) for argv in self._words(candidate, text, given)]
         last = steps[-1].makes if steps else given.float_dlc
         steps.append(Step(tuple(commands.listing(last)), says=_INFO))
         return key, steps, {"overrides.json": text} if text else {}
+
+    def _text(self, entries: Overrides) -> str:
+        return to_json(entries, self.schema) if len(entries) else ""
+
+    def _converter(self, candidate: Candidate, text: str, files: Files) -> list[str]:
+        return commands.convert(self.graph, candidate, self.tools.family, files, overrides=bool(text))
+
+    def _words(self, candidate: Candidate, text: str, files: Files) -> list[list[str]]:
+        """Of the tools behind the converter."""
+        outputs = [t for several in self.graph.delivered(candidate).values() for t in several]
+        quantize = commands.quantize(candidate, self.tools.family, files, overrides=bool(text))
+        prepare = commands.prepare(candidate, files, outputs, self.preparation)
+        return [argv for argv in (quantize, prepare) if argv is not None]
 
     @cached_property
     def _largest(self) -> Mapping[str, float]:
@@ -202,4 +224,4 @@ def _log(folder: Path, program: str) -> str:
 
 
 def _made(argv: list[str], files: Files) -> str:
-    return files.prepared_dlc if argv[0] == "snpe-dlc-graph-prepare" else files.quantized_dlc
+    return files.prepared_dlc if argv[0] == PREPARE else files.quantized_dlc

@@ -7,15 +7,15 @@ Overrides that meet no tensor are skipped without a word, and a float layer of a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mpsearch.candidate import Candidate, DataType
 from mpsearch.graph.model import ModelGraph, Role, Unit
+from mpsearch.toolchain.snpe import parameters
 from mpsearch.toolchain.snpe.artifact import BuiltDifferently
 from mpsearch.toolchain.snpe.dlcinfo import DlcInfo, DlcOp, DlcTensor
 from mpsearch.toolchain.snpe.encodings import tensor_types
-from mpsearch.toolchain.snpe.rules import WEIGHTED
 
 _TYPES = frozenset(map(str, DataType))
 
@@ -69,9 +69,17 @@ def unreachable(graph: ModelGraph, candidate: Candidate) -> dict[str, DataType]:
     }
 
 
-def compare(info: DlcInfo, graph: ModelGraph, candidate: Candidate, *, source: str) -> Realised:
-    """Raises:
-    BuiltDifferently: other outputs than asked for.
+def compare(
+    info: DlcInfo, graph: ModelGraph, candidate: Candidate, *, source: str, ranged: Collection[str] = ()
+) -> Realised:
+    """Hold a listing against a candidate.
+
+    Args:
+        source: where the listing is from, for messages.
+        ranged: constants whose override carries a range: one for the whole tensor.
+
+    Raises:
+        BuiltDifferently: other outputs than asked for.
     """
     names = _Names(info)
     asked = tensor_types(graph, candidate)
@@ -88,6 +96,8 @@ def compare(info: DlcInfo, graph: ModelGraph, candidate: Candidate, *, source: s
         types[unit.name] = max((DataType(k) for k in built & _TYPES), key=lambda kind: kind.rank, default=own)
         if odd := sorted(built - {str(own)}):
             wrong.append(f"{unit.name}: {' and '.join(odd)} instead of {own}")
+        odd_ones = parameters.differences(unit, own, graph, candidate, names.get, ranged)
+        wrong += [f"{unit.name}: {words}" for words in odd_ones]
     delivered = _delivered(info, names, graph, candidate, source)
     made = {tensor.name: tensor for tensor in info.outputs}
     for output, tensors in graph.delivered(candidate).items():
@@ -107,9 +117,7 @@ def _same_activation(a: DataType, b: DataType) -> bool:
 
 def _built(unit: Unit, own: DataType, graph: ModelGraph, names: _Names) -> set[str]:
     """The types of a unit's tensors; another word where the combination is no type."""
-    weights = (
-        names.get(graph.node[unit.name].params[0]) if unit.kind in WEIGHTED and _has_weights(unit, graph) else None
-    )
+    weights = names.get(graph.node[unit.name].params[0]) if parameters.has_weights(unit, graph) else None
     found = set()
     for name in unit.nodes:
         for output in graph.node[name].outputs:
@@ -118,10 +126,6 @@ def _built(unit: Unit, own: DataType, graph: ModelGraph, names: _Names) -> set[s
             if kind is not None:
                 found.add(_named(kind, weights))
     return found
-
-
-def _has_weights(unit: Unit, graph: ModelGraph) -> bool:
-    return unit.name in graph.node and bool(graph.node[unit.name].params)
 
 
 def _activation(tensor: DlcTensor, own: DataType) -> DataType | None:

@@ -11,6 +11,7 @@ from typing import Literal
 from mpsearch.errors import ConfigError
 
 Family = Literal["snpe", "qairt"]
+PREPARE, INFO, DIAGVIEW = "snpe-dlc-graph-prepare", "snpe-dlc-info", "snpe-diagview"
 VARIABLES = ("SNPE_ROOT", "QAIRT_SDK_ROOT", "QNN_SDK_ROOT")
 """Environment variables in which the SDK's own ``envsetup.sh`` puts its folder."""
 _HOST = "x86_64-linux-clang"
@@ -52,9 +53,14 @@ class Tools:
         return "snpe-dlc-quant" if self.family == "snpe" else "qairt-quantizer"
 
     @property
-    def needed(self) -> tuple[str, ...]:
-        """The programs that a build starts."""
-        return (self.converter, self.quantizer, "snpe-dlc-graph-prepare", "snpe-dlc-info")
+    def needed(self) -> Mapping[str, str]:
+        """The programs that a build starts -> what each is for."""
+        return {
+            self.converter: "ONNX to a DLC",
+            self.quantizer: "a DLC in fixed point",
+            PREPARE: "compiling for the chip's HTP",
+            INFO: "reading back what was built",
+        }
 
     def command(self, argv: tuple[str, ...], *, cwd: Path, mount: Path, user: str) -> tuple[str, ...]:
         """A tool's words as they are started here.
@@ -71,6 +77,12 @@ class Tools:
             return (*head, "--entrypoint", argv[0], *self.docker_options, self.docker, *argv[1:])
         program = str(self.sdk / "bin" / _HOST / argv[0]) if self.sdk else argv[0]
         return (*self.prefix, program, *argv[1:])
+
+    def whereabouts(self, name: str, *, cwd: Path, mount: Path, user: str) -> tuple[str, ...]:
+        """The words that print where one of the programs is, in a container or behind the words in front."""
+        if self.docker:
+            return self.command(("sh", "-c", f"command -v {name}"), cwd=cwd, mount=mount, user=user)
+        return (*self.prefix, "which", self.command((name,), cwd=cwd, mount=mount, user=user)[-1])
 
     def environment(self, outside: Mapping[str, str]) -> dict[str, str]:
         """What the SDK's ``envsetup.sh`` would set, on top of ``outside``."""

@@ -118,6 +118,7 @@ class _Builder:
         self._graph, self._ids, self._doubtful, self._edges = graph, ids, doubtful, edges
         self._layers: list[Layer] = [Layer((), label="the network's input")]
         self._of: dict[str, int] = {}  # node -> its layer
+        self._inserted: dict[str, int] = {}  # entry -> the layer
 
     def build(self, candidate: Candidate) -> LayerNet:
         delivered = self._graph.delivered(candidate)
@@ -218,10 +219,19 @@ class _Builder:
                 continue
             parent = 0 if producer is None else self._of[producer]
             if self._edges:
-                inserted = self._id(*(edge(tensor, reader) for reader in own or (output_unit(tensor),)))
-                carried = self._graph.unit_of[producer] if inserted and producer is not None else None
-                self._layers.append(Layer((parent,), carried, inserted, label=f"a layer inserted before {label}"))
-                parent = len(self._layers) - 1
+                parent = self._insert(parent, tensor, own or (output_unit(tensor),), label)
             parents.append(parent)
         self._layers.append(Layer(tuple(dict.fromkeys(parents)), unit, key, guess, label, doubt))
         return len(self._layers) - 1
+
+    def _insert(self, parent: int, tensor: str, readers: tuple[str, ...], label: str) -> int:
+        """The layer between a tensor and those who read it here; one that others read too is the same layer."""
+        inserted = self._id(*(edge(tensor, reader) for reader in readers))
+        if inserted is None or inserted not in self._inserted:
+            producer = self._graph.producer.get(tensor)
+            carried = self._graph.unit_of[producer] if inserted and producer is not None else None
+            self._layers.append(Layer((parent,), carried, inserted, label=f"a layer inserted before {label}"))
+            if inserted is None:
+                return len(self._layers) - 1
+            self._inserted[inserted] = len(self._layers) - 1
+        return self._inserted[inserted]

@@ -74,7 +74,8 @@ class SnpeLab(Lab):
         flags = [] if module in _HEAVY else ["-S"]
         line = shlex.join([sys.executable, *flags, "-m", f"mpsearch.testing.lab.snpe.{module}", name])
         path.write_text(
-            f"#!/bin/sh\nexport {VARIABLE}={shlex.quote(str(self._short))} PYTHONPATH={shlex.quote(str(source))}\n"
+            f"#!/bin/sh\n{self._counted(name)}"
+            f"export {VARIABLE}={shlex.quote(str(self._short))} PYTHONPATH={shlex.quote(str(source))}\n"
             f'exec {line} "$@"\n'
         )
         path.chmod(0o755)

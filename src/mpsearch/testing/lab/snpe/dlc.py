@@ -25,7 +25,9 @@ class Dlc:
     network: bytes of the ONNX file.
     ir: ``graph`` (name), ``inputs``, ``outputs`` (names), ``ops`` (``name``, ``type``, ``inputs``, ``outputs``,
         ``params``: lines of text), ``tensors``: name -> ``dims``, ``type``, ``kind``, ``encoding``, ``onnx`` (its name
-        in the network), ``last`` (whether its channels were moved to the end).
+        in the network), ``last`` (whether its channels were moved to the end), ``bits`` (where it is in fixed point);
+        constants also ``role`` (``weight``, ``bias`` or none), ``reader`` (the ONNX operator that reads it), ``axis``
+        (of a weight's output channels in the network), ``symmetric`` and ``by_channel``.
     about: ``converter``, ``quantizer`` (command lines), ``model``, ``overrides``, ``caches``, ``run`` ...
     """
 

@@ -12,6 +12,7 @@ NAMES = {
     **COMMON,
     "overrides-lost": "snpe-onnx-to-dlc matches none of the overrides",
     "input-counts-twice": "an override of the model's input is counted twice",
+    "flags-ignored": "the quantizer ignores what it is told of weights and biases: width, per channel, per row",
     "old-dsp": "the device's DSP validates no 16-bit activation",
     "no-folders": "snpe-net-run makes no folders for names with slashes",
     "batches-inputs": "snpe-net-run takes two files for one input",

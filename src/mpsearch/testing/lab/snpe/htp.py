@@ -30,7 +30,7 @@ from mpsearch.quant.simulator import Simulator
 from mpsearch.testing.lab import held
 from mpsearch.testing.lab.snpe import dlc
 from mpsearch.testing.lab.snpe.faults import SnpeFaults
-from mpsearch.testing.lab.snpe.realise import refused_by_htp
+from mpsearch.testing.lab.snpe.validate import refused_by_htp
 
 _NOISE = 0.004
 _CYCLES_PER_MS = 1_000_000

@@ -118,7 +118,7 @@ class _Importer:
             role = "bias" if index or len(dims) == 1 else "weight"
         self._tensors[name] = {
             "dims": dims, "type": self._kind, "kind": "STATIC", "encoding": None, "onnx": name, "last": False,
-            "role": role,
+            "role": role, "reader": node.op_type, "axis": _axis(node),
         }  # fmt: skip
 
     def _type(self, node: Node) -> str:
@@ -141,6 +141,13 @@ class _Importer:
 
     def _total_params(self) -> int:
         return sum(node.weights for node in self._graph.nodes)
+
+
+def _axis(node: Node) -> int:
+    """Of a weight's output channels in the network's own order."""
+    if node.op_type == "Gemm":
+        return 0 if node.attributes.get("transB") else 1
+    return {"Conv": 0, "ConvTranspose": 1}.get(node.op_type, -1)
 
 
 def _short(number: int) -> str:

@@ -2,7 +2,7 @@
 
 Numbers are those of mpsearch's simulator; ranges given in overrides are printed and used for inputs and outputs, while
 what lies between keeps the ranges of calibration. With ``--float_fallback`` nothing is calibrated, and the DLC runs in
-float.
+float. ``adaround`` and ``amp`` need AIMET, which no lab has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +26,7 @@ from mpsearch.quant.simulator import Simulator
 from mpsearch.testing.lab.snpe import dlc, encode, inputs, realise
 from mpsearch.testing.lab.snpe.faults import SnpeFaults
 from mpsearch.testing.lab.snpe.overrides import Override
+from mpsearch.testing.lab.snpe.realise import Flags
 from mpsearch.testing.lab.snpe.words import Options, Refused, parse
 
 _VALUES = ("--input_dlc", "--output_dlc", "--input_list", "--float_bitwidth", "--float_bias_bitwidth",
@@ -34,6 +36,14 @@ _FLAGS = ("--override_params", "--float_fallback", "--use_per_channel_quantizati
           "--use_native_input_files", "--use_native_output_files", "--version", "--help")  # fmt: skip
 _QUANTIZERS = ("tf", "enhanced", "symmetric")
 _CALIBRATIONS = ("min-max", "sqnr", "entropy", "mse", "percentile")
+_SCHEMAS = ("asymmetric", "symmetric")
+_QAIRT: Mapping[str, tuple[str, ...]] = {
+    "act_bitwidth": ("8", "16"), "weights_bitwidth": ("4", "8"), "bias_bitwidth": ("8", "32"),
+    "float_bitwidth": ("16", "32"), "float_bias_bitwidth": ("16", "32"),
+    "act_quantizer": _QUANTIZERS, "param_quantizer": _QUANTIZERS, "act_quantizer_calibration": _CALIBRATIONS,
+    "param_quantizer_calibration": _CALIBRATIONS, "act_quantizer_schema": _SCHEMAS, "param_quantizer_schema": _SCHEMAS,
+}  # fmt: skip
+"""Option of ``qairt-quantizer`` -> what argparse lets through."""
 _BASES = {(8, 8): "a8w8", (16, 8): "a16w8", (16, 16): "a16w16", (8, 16): "a8w8", (8, 4): "a8w8", (16, 4): "a16w8"}
 
 
@@ -59,37 +69,47 @@ def snpe(words: Sequence[str]) -> int:
     fallback = "--float_fallback" in options
     if fallback and ("--input_list" in options or "--override_params" not in options):
         raise Refused("--float_fallback requires --override_params and cannot be combined with --input_list")
-    _quantize(
-        options,
-        " ".join(("snpe-dlc-quant", *words)),
-        chosen=_chosen(options),
-        apply="--override_params" in options,
-    )
+    _quantize(options, " ".join(("snpe-dlc-quant", *words)), apply="--override_params" in options)
     print("[INFO] DebugLog shutting down.")
     return 0
 
 
-def _chosen(options: Options) -> dict[str, str]:
+def _chosen(options: Options, flags: Flags) -> dict[str, str]:
     """The candidate's options, by the quantizer's flags."""
     found = {
         "act_quantizer": options.choice("--act_quantizer", _QUANTIZERS, "tf"),
         "param_quantizer": options.choice("--param_quantizer", _QUANTIZERS, "tf"),
-        "weights": "per_channel" if "--use_per_channel_quantization" in options else "per_tensor",
-        "matmul_weights": "per_row" if "--use_per_row_quantization" in options else "per_tensor",
-        "bias_bits": options.choice("--bias_bitwidth", ("8", "32"), "8"),
-        "equalization": options.choice("--algorithms", ("none", "cle"), "none"),
+        "weights": "per_channel" if flags.per_channel else "per_tensor",
+        "matmul_weights": "per_row" if flags.per_row else "per_tensor",
+        "bias_bits": str(flags.bias),
+        "weight_bits": "4" if flags.weights == 4 else "8",
+        "equalization": options.choice("--algorithms", ("cle",), "cle") if "--algorithms" in options else "none",
     }
-    for flag, name, known in (
-        ("--act_quantizer_calibration", "act_calibration", _CALIBRATIONS),
-        ("--param_quantizer_calibration", "param_calibration", _CALIBRATIONS),
-        ("--act_quantizer_schema", "act_schema", ("asymmetric", "symmetric")),
-        ("--param_quantizer_schema", "param_schema", ("asymmetric", "symmetric")),
+    for flag, name in (
+        ("--act_quantizer_calibration", "act_calibration"),
+        ("--param_quantizer_calibration", "param_calibration"),
+        ("--act_quantizer_schema", "act_schema"),
+        ("--param_quantizer_schema", "param_schema"),
     ):
         if flag in options:
-            found[name] = options.choice(flag, known, known[0])
-    if options.one("--weights_bitwidth", "8") == "4":
-        found["weight_bits"] = "4"
+            found[name] = options.one(flag)
     return found
+
+
+def _flags(options: Options) -> Flags:
+    """Raises:
+    Refused: a width or a quantizer that the tool does not know.
+    """
+    quantizer = options.choice("--param_quantizer", _QUANTIZERS, "tf")
+    return Flags(
+        act=int(options.choice("--act_bitwidth", ("8", "16"), "8")),
+        weights=int(options.choice("--weights_bitwidth", ("4", "8", "16"), "8")),
+        bias=int(options.choice("--bias_bitwidth", ("8", "32"), "8")),
+        per_channel="--use_per_channel_quantization" in options,
+        per_row="--use_per_row_quantization" in options,
+        symmetric="symmetric" in (quantizer, options.one("--param_quantizer_schema")),
+        restricted="--restrict_quantization_steps" in options,
+    )
 
 
 def qairt(words: Sequence[str]) -> int:
@@ -97,11 +117,11 @@ def qairt(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("qairt-quantizer", allow_abbrev=False)
     parser.add_argument("-i", "--input_dlc", required=True)
     parser.add_argument("--version", action="version", version=dlc.VERSION)
-    for name in ("output_dlc", "input_list", "algorithms", "act_quantizer", "param_quantizer", "config_file",
-                 "act_quantizer_calibration", "param_quantizer_calibration", "act_quantizer_schema",
-                 "param_quantizer_schema", "percentile_calibration_value", "restrict_quantization_steps",
-                 "act_bitwidth", "weights_bitwidth", "bias_bitwidth", "float_bitwidth",
-                 "float_bias_bitwidth"):  # fmt: skip
+    for name, known in _QAIRT.items():
+        parser.add_argument(f"--{name}", choices=known)
+    parser.add_argument("--algorithms", choices=("cle", "adaround", "amp"))
+    for name in ("output_dlc", "input_list", "config_file", "percentile_calibration_value",
+                 "restrict_quantization_steps"):  # fmt: skip
         parser.add_argument(f"--{name}")
     for name in ("float_fallback", "ignore_encodings", "use_per_channel_quantization", "use_per_row_quantization",
                  "use_aimet_quantizer", "dump_encoding_json", "use_native_input_files"):  # fmt: skip
@@ -131,28 +151,21 @@ def qairt(words: Sequence[str]) -> int:
     steps = given.restrict_quantization_steps
     if steps and not re.fullmatch(r"-?0x[0-9A-Fa-f]+ -?0x[0-9A-Fa-f]+", steps):
         raise Refused(f"Invalid quantization steps {steps}: expected MIN MAX in hexadecimal")
-    if options.one("--weights_bitwidth", "8") not in ("4", "8", "16"):
-        raise Refused(f"argument --weights_bitwidth: invalid choice: {given.weights_bitwidth}")
-    _quantize(
-        options,
-        " ".join(("qairt-quantizer", *words)),
-        chosen=_chosen(options),
-        apply=not given.ignore_encodings,
-    )
+    if given.algorithms in ("adaround", "amp") or given.use_aimet_quantizer:
+        raise Refused(f"AIMET is not installed, which {given.algorithms or '--use_aimet_quantizer'} needs")
+    _quantize(options, " ".join(("qairt-quantizer", *words)), apply=not given.ignore_encodings)
     return 0
 
 
-def _quantize(options: Options, line: str, *, chosen: dict[str, str], apply: bool) -> None:
-    faults = SnpeFaults.of_environment()
+def _quantize(options: Options, line: str, *, apply: bool) -> None:
+    faults, flags = SnpeFaults.of_environment(), _flags(options)
+    if faults.take("flags-ignored"):
+        flags = replace(flags, weights=8, bias=8, per_channel=False, per_row=False)
+    chosen = _chosen(options, flags)
     source = options.need("--input_dlc")
     made = dlc.read(source)
     if made.quantized:
         raise Refused(f"{source} is quantized already")
-    widths = realise.Widths(
-        int(options.choice("--act_bitwidth", ("8", "16"), "8")),
-        int(options.choice("--weights_bitwidth", ("4", "8", "16"), "8")),
-        int(options.choice("--bias_bitwidth", ("8", "32"), "8")),
-    )
     overrides = {name: Override.from_json(entry) for name, entry in made.about["overrides"].items()} if apply else {}
     for name, override in overrides.items():
         allowed = {"bias": (8, 16, 32), "weight": (4, 8, 16)}.get(made.tensors[name].get("role", ""), (8, 16))
@@ -164,13 +177,12 @@ def _quantize(options: Options, line: str, *, chosen: dict[str, str], apply: boo
     if fallback:
         _fall_back(made, overrides)
     else:
-        realise.assign(made, widths, overrides)
+        realise.assign(made, flags, overrides)
     print("[INFO] Quantized parameters", flush=True)
     if faults.take("out-of-memory"):
         os.kill(os.getpid(), 9)
-    base = _BASES[widths.act, widths.weights]
-    options_of = tuple((name, value) for name, value in chosen.items() if value not in ("tf", "none"))
-    _simulate(made, photos, base, options_of, overrides, faults.path.parent)
+    candidate = Candidate(_BASES[flags.act, flags.weights], options=tuple(chosen.items()))
+    _simulate(made, photos, candidate, flags, overrides, faults.path.parent)
     print("[INFO] Generated activations")
     made.about["quantizer"] = line
     target = options.one("--output_dlc", source.removesuffix(".dlc") + "_quantized.dlc")
@@ -196,14 +208,14 @@ def _fall_back(made: dlc.Dlc, overrides: dict[str, Override]) -> None:
         if override.kind == "int" and not override.scale:
             raise Refused(f"Encoding of {name} has no scale and offset, which --float_fallback needs")
     floats = {name: Override(16, "float") for name in made.tensors if name not in overrides}
-    realise.assign(made, realise.Widths(), {**floats, **overrides})
+    realise.assign(made, Flags(), {**floats, **overrides})
 
 
 def _simulate(
     made: dlc.Dlc,
     photos: inputs.RawPhotos | None,
-    base: str,
-    options: tuple[tuple[str, str], ...],
+    plain: Candidate,
+    flags: Flags,
     overrides: dict[str, Override],
     folder: Path,
 ) -> None:
@@ -217,18 +229,18 @@ def _simulate(
             made.about["run"] = {"candidate": {"base": "fp16"}, "types": {}, "photos": None}
             encode.given(made, overrides)
             return
-        kinds = realise.unit_types(made, Candidate(base).base_type)
+        kinds = realise.unit_types(made, plain.base_type)
         ends = {f"output:{name}": kinds[graph.unit_of[graph.producer[name]]] for name in graph.outputs}
         units = {**kinds, **ends}
         asked = tuple(
             (u.name, units[u.name]) for u in graph.units if u.role is not Role.TRANSPARENT and u.name in units
         )
-        candidate = Candidate(base, overrides=asked, options=options)
+        candidate = replace(plain, overrides=asked)
         types = {**graph.assign(candidate), **units}
         cache = folder / "cache"
         simulator = Simulator(graph, photos, photos, cache=cache, threads=1)
         laid = simulator.plan(candidate, types)
-        encode.everything(made, graph, simulator, laid, overrides, candidate, types)
+        encode.everything(made, graph, simulator, laid, overrides, flags)
     made.about["run"] = {
         "candidate": candidate.to_json(),
         "types": {unit: str(kind) for unit, kind in types.items()},

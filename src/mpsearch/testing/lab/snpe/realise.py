@@ -1,8 +1,8 @@
-"""Which type every tensor of a DLC gets: the quantizer's widths, the overrides, and SNPE's rules; ``Convert`` between.
+"""Which type every tensor of a DLC gets: the quantizer's flags, the overrides, and SNPE's rules; ``Convert`` between.
 
 The rules: as soon as output, weights or bias of a convolution-like operator are float, all of it is; an operator
-computes in the type of its output, and what it reads in another type is converted first; a 16-bit Sigmoid has a scale
-of its own.
+computes in the type of its output, and what it reads in another type is converted first. Weights of 4 bits lie in
+8-bit numbers: only their encoding says it.
 """
 
 from __future__ import annotations
@@ -15,33 +15,45 @@ from mpsearch.candidate import DataType
 from mpsearch.testing.lab.snpe.dlc import WEIGHTED, Dlc
 from mpsearch.testing.lab.snpe.overrides import Override
 
-_FLOATS = {"float": "Float"}
+_BY_CHANNEL = {"Conv": "channel", "ConvTranspose": "channel", "Gemm": "channel or row", "MatMul": "row"}
 
 
 @dataclass(frozen=True, slots=True)
-class Widths:
-    """The quantizer's flags."""
+class Flags:
+    """The quantizer's.
+
+    Attributes:
+        symmetric: parameters.
+        restricted: weights of 16 bits keep to -0x8000 to 0x7F7F, where they are symmetric.
+    """
 
     act: int = 8
     weights: int = 8
     bias: int = 8
-    float: int = 32
+    per_channel: bool = False
+    per_row: bool = False
+    symmetric: bool = False
+    restricted: bool = False
 
 
-def assign(made: Dlc, widths: Widths, overrides: Mapping[str, Override]) -> None:
+def assign(made: Dlc, flags: Flags, overrides: Mapping[str, Override]) -> None:
     """Set the type of every tensor of a float DLC, in place; ``Convert`` operators are put in."""
     tensors = made.tensors
     for name, tensor in tensors.items():
         if not tensor["type"].startswith("Float"):
             continue
-        bits = {"weight": widths.weights, "bias": widths.bias}.get(tensor.get("role", ""), widths.act)
         override = overrides.get(name)
-        if override is None:
-            tensor["type"] = _fixed(bits, tensor, None)
-        else:
-            tensor["type"] = (
-                f"Float_{override.bits}" if override.kind == "float" else _fixed(override.bits, tensor, override)
-            )
+        if override is not None and override.kind == "float":
+            tensor["type"] = f"Float_{override.bits}"
+            continue
+        bits = {"weight": flags.weights, "bias": flags.bias}.get(tensor.get("role", ""), flags.act)
+        tensor["bits"] = bits if override is None else override.bits
+        if tensor["kind"] == "STATIC":
+            tensor["by_channel"] = _by_channel(tensor, flags, override)
+            tensor["symmetric"] = flags.symmetric and bool(tensor["role"])
+            if override is not None and override.symmetric is not None:
+                tensor["symmetric"] = override.symmetric
+        tensor["type"] = _fixed(tensor, override)
     for op in made.ir["ops"]:
         if op["type"] in WEIGHTED:
             mine = [*op["outputs"], *(name for name in op["inputs"] if tensors[name]["kind"] == "STATIC")]
@@ -52,15 +64,24 @@ def assign(made: Dlc, widths: Widths, overrides: Mapping[str, Override]) -> None
         else:
             for name in op["inputs"]:
                 if tensors[name]["kind"] == "STATIC":  # a constant of an element-wise operator has its type
-                    tensors[name]["type"] = tensors[op["outputs"][0]]["type"]
+                    out = tensors[op["outputs"][0]]
+                    tensors[name] |= {"type": out["type"], "bits": out.get("bits", 0)}
     made.ir["ops"] = _converted(made)
 
 
-def _fixed(bits: int, tensor: Mapping[str, Any], override: Override | None) -> str:
-    signed = tensor.get("role") == "bias" and bits == 32
-    if tensor["kind"] == "STATIC" and override is not None and override.symmetric:
-        signed = True
-    return f"{'s' if signed else 'u'}Fxp_{bits}"
+def _by_channel(tensor: Mapping[str, Any], flags: Flags, override: Override | None) -> bool:
+    """Whether a weight has a scale for each output channel; with a range of its own it has that one."""
+    if tensor.get("role") != "weight" or (override is not None and override.scale):
+        return False
+    wanted = _BY_CHANNEL.get(tensor["reader"], "")
+    return (flags.per_channel and "channel" in wanted) or (flags.per_row and "row" in wanted)
+
+
+def _fixed(tensor: Mapping[str, Any], override: Override | None) -> str:
+    signed = tensor.get("role") == "bias" and tensor["bits"] == 32
+    if tensor["kind"] == "STATIC":
+        signed |= tensor["by_channel"] or (override is not None and bool(override.symmetric))
+    return f"{'s' if signed else 'u'}Fxp_{max(8, tensor['bits'])}"
 
 
 def _converted(made: Dlc) -> list[dict[str, Any]]:
@@ -78,6 +99,7 @@ def _converted(made: Dlc) -> list[dict[str, Any]]:
             if key not in there:
                 label = f"{name}_converted_{wanted.lower()}"
                 tensors[label] = {**tensor, "type": wanted, "kind": "NATIVE", "encoding": None}
+                tensors[label]["bits"] = int(wanted.rsplit("_", 1)[1])
                 ops.append(
                     {
                         "name": f"{name}_convert_{len(there)}",
@@ -119,36 +141,3 @@ def _named(kind: str, weight_bits: int | None, base: DataType) -> DataType:
     if weight_bits is None:
         return base if base in (DataType.A16W8, DataType.A16W16) else DataType.A16W8
     return DataType.A16W16 if weight_bits == 16 else DataType.A16W8
-
-
-def refused_by_htp(made: Dlc) -> dict[str, str] | None:
-    """The first operator that no back end validates: ``name`` and ``type``; None where all is well.
-
-    A convolution with 16-bit weights and 8-bit activations; 16-bit weights that are not symmetric; a 16-bit Sigmoid
-    with another scale than its own; operators of 8-bit operands and float ones mixed.
-    """
-    tensors = made.tensors
-    for op in made.ir["ops"]:
-        out = tensors[op["outputs"][0]]
-        for name in op["inputs"]:
-            weight = tensors[name]
-            if (
-                weight.get("role") == "weight"
-                and weight["type"].endswith("Fxp_16")
-                and (out["type"].endswith("Fxp_8") or not _symmetric(weight))
-            ):
-                return {"name": op["name"], "type": op["type"]}
-        encoding = out["encoding"]
-        if (
-            op["onnx"] == "Sigmoid"
-            and out["type"] == "uFxp_16"
-            and encoding
-            and (abs(encoding["scale"] * 65536 - 1) > 1e-3 or encoding["offset"] != 0)
-        ):
-            return {"name": op["name"], "type": op["type"]}
-    return None
-
-
-def _symmetric(tensor: Mapping[str, Any]) -> bool:
-    encoding = tensor["encoding"]
-    return encoding is None or tensor["type"].startswith("s") or encoding["offset"] == -32768
