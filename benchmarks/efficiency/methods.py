@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +12,8 @@ from functools import partial
 import numpy as np
 import optuna
 
-from efficiency.worlds import Chosen, GroupPrior, World
+from efficiency.table import Chosen
+from efficiency.worlds import GroupPrior, World
 from mpsearch.candidate import Candidate
 from mpsearch.pareto.limits import Limits
 from mpsearch.record import Measured, Record
@@ -59,7 +61,7 @@ class Session:
         """Measured latency and error; known ones from the record, for nothing."""
         key = tuple(int(c) for c in chosen)
         if key not in self.records:
-            if len(self.visited) >= self.evaluations:
+            if len(self.visited) + math.ceil(self.free) >= self.evaluations:
                 raise OverError
             self._repeats = 0
             noise = np.random.default_rng([9, self.seed, *key])
@@ -211,7 +213,7 @@ def study(session: Session, name: str, *, warm: bool = False, without: str = "")
         context = Context(
             world.space, limits, None if without == "prior" else GroupPrior(world.graph, world.parts),
             None if without == "cheap" else lambda candidate: session.cheap(world.chosen(candidate)),
-            world.cheap_cost, 0.25, session.evaluations, parts=frozenset(PARTS) - {without},
+            world.cheap_cost, 0.25, planned=session.evaluations, parts=frozenset(PARTS) - {without},
         )  # fmt: skip
     seeds = session.uniforms()
     if warm:

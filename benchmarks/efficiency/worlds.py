@@ -7,9 +7,9 @@ sum over groups and edges can express.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
+from efficiency.table import Parts, Table, opened
 from mpsearch import canonical
 from mpsearch.board.cost import Edge, Plan
 from mpsearch.board.work import Work
-from mpsearch.candidate import Candidate, DataType
+from mpsearch.candidate import BASES, Candidate, DataType, Scheme
 from mpsearch.graph.model import ModelGraph, Node, Role, Tensor, Unit, output_unit
 from mpsearch.record import Failed, Measured, Record, Score, Timing
 from mpsearch.space import load as loading
 from mpsearch.space import spec, yamlfile
 from mpsearch.space.space import SearchSpace
 
-Chosen = tuple[int, ...]
 _TRIPLES = 1.0
 """Hidden terms of three groups, for each group."""
 _TRIPLE_SHARE = 0.012
@@ -37,16 +37,6 @@ _TRIPLE_SHARE = 0.012
 def column(kind: DataType) -> int:
     """Place of a type in a world's tables: 8 bits, int16, float16."""
     return min(kind.rank, 2)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Times of a network in groups: [groups, types], edges (a, b) with -1 for the input, [edges, types, types]."""
-
-    unit_ms: np.ndarray
-    fixed_ms: float
-    edges: tuple[tuple[int, int], ...]
-    edge_ms: np.ndarray
 
 
 class GroupPrior:
@@ -126,11 +116,12 @@ class World:
         key = tuple(int(c) for c in chosen)
         if any(key[a] == ra and key[b] == rb for (a, ra), (b, rb) in self.fails):
             return None
-        return self.truth.latency_ms(key), self.truth.error_px2(key)
+        error = self.truth.error_px2(key)
+        return None if math.isnan(error) else (self.truth.latency_ms(key), error)
 
     def candidate(self, chosen: Sequence[int]) -> Candidate:
         point = {f"type:{g.name}": g.choices[int(c)] for g, c in zip(self.space.groups, chosen, strict=True)}
-        return self.space.at({"base": "uint8", **point})
+        return self.space.at(point)
 
     def chosen(self, candidate: Candidate) -> tuple[int, ...]:
         return tuple(column(candidate.type_of(group.units[0])) for group in self.space.groups)
@@ -203,11 +194,11 @@ class Hidden:
 
 @dataclass(frozen=True)
 class Recorded(Truth):
-    """A table of a real network."""
+    """A real network, from its table."""
 
     parts: Parts
     hidden: Hidden
-    table: dict[tuple[int, ...], tuple[float, float, float]] = field(repr=False)
+    table: Table
 
     def latency_ms(self, chosen: tuple[int, ...]) -> float:
         return self.table[chosen][0] + self.hidden.extra_ms(self.parts, chosen)
@@ -216,22 +207,29 @@ class Recorded(Truth):
         return self.table[chosen][1]
 
     def cheap_px2(self, chosen: tuple[int, ...]) -> float | None:
-        return self.table[chosen][2]
+        error = self.table[chosen][2]
+        return None if math.isnan(error) else error
+
+    def best(self, world: World) -> tuple[float, float]:
+        """Of all that was ever measured, by any method with any seed: a lower bound where that is not everything."""
+        from efficiency.scores import volume
+
+        known = [point for chosen in self.table.known if (point := world.value(chosen)) is not None]
+        within = [error for latency, error in known if latency <= world.budget_ms]
+        return volume(world, known), min(within, default=math.nan)
 
 
 def recorded(path: Path, budget_times: float, *, spread: float = 0.25, seed: int = 0, **other: Any) -> World:
     """A recorded network; ``seed`` draws what the prior does not know."""
-    data = np.load(path)
-    made_of = json.loads(str(data["made_of"]))
-    edges = tuple((int(a), int(b)) for a, b in data["edges"])
-    parts = Parts(data["unit_ms"], float(data["fixed_ms"]), edges, data["edge_ms"])
-    rows = zip(data["latency_ms"].tolist(), data["error_px2"].tolist(), data["few_px2"].tolist(), strict=True)
-    table = {tuple(chosen): row for chosen, row in zip(data["chosen"].tolist(), rows, strict=True)}
+    table = opened(path)
+    parts, made_of = table.parts, table.made_of
     hidden = Hidden.draw(parts, spread, np.random.default_rng([7, seed]))
-    graph = group_graph(len(parts.unit_ms), edges)
-    space = group_space(graph, made_of["types"])
-    cost = int(data["few"]) / int(data["photographs"])
-    return World(path.stem, graph, space, parts, Recorded(parts, hidden, table), budget_times, cheap_cost=cost, **other)
+    graph = group_graph(len(parts.unit_ms), parts.edges)
+    space = group_space(graph, made_of["types"], made_of["base"])
+    return World(
+        path.stem, graph, space, parts, Recorded(parts, hidden, table), budget_times, cheap_cost=table.cheap_cost,
+        **other,
+    )  # fmt: skip
 
 
 def group_graph(groups: int, edges: Sequence[tuple[int, int]]) -> ModelGraph:
@@ -250,10 +248,11 @@ def group_graph(groups: int, edges: Sequence[tuple[int, int]]) -> ModelGraph:
     )  # fmt: skip
 
 
-def group_space(graph: ModelGraph, types: Sequence[str]) -> SearchSpace:
+def group_space(graph: ModelGraph, types: Sequence[str], base: str = "uint8") -> SearchSpace:
+    vendor = "snpe" if BASES[base].scheme is Scheme.ENCODINGS else "synap"
     text = (
-        f"vendor: synap\nbases: [uint8]\nuniforms: [uint8]\ntypes: [{', '.join(types)}]\ngrouping: each\ntails: 0\n"
-        "cuts: none\n"
+        f"vendor: {vendor}\nbases: [{base}]\nuniforms: [{base}]\ntypes: [{', '.join(types)}]\ngrouping: each\n"
+        "tails: 0\ncuts: none\n"
     )
     return loading.build(spec.parse(yamlfile.parse(text, "groups.yaml"), "groups"), graph, illegal=lambda *_: ())
 

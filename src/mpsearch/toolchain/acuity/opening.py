@@ -52,7 +52,7 @@ def open(
             hint="Leave --toolchain out, or name one of these with --target.",
         )
     engine = Engine(environment.find().require(), cache / "acuity", progress=progress)
-    say(f"acuity: acuitylite {environment.ENGINE} in {engine.environment.folder}; about a minute a candidate")
+    say(f"acuity: acuitylite {environment.ENGINE} in {engine.environment.folder}; half a minute a candidate")
     toolchain = AcuityToolchain(graph, calibration, evaluation, io, profile.name, engine)
     board = AcuityBoard(SimulatedBoard(profile, graph), engine)
     said = {key: value for key, value in asdict(io).items() if key != "dataset"}

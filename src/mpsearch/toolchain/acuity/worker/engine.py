@@ -23,6 +23,20 @@ def load() -> None:
     """Import the engine, which takes seconds and tells whether it is whole."""
     import acuitylib.vsi_nn  # noqa: F401
 
+    np.stack = _stacking(np.stack)
+
+
+def _stacking(stack: Callable[..., Any]) -> Callable[..., Any]:
+    """``numpy.stack``, which copies an array as a whole. The engine hands it each photograph as one flat array, whose
+    numbers numpy would take apart one by one: half of the time of a quantization, for the same numbers."""
+
+    def stacked(arrays: Any, *args: Any, **options: Any) -> Any:
+        if isinstance(arrays, np.ndarray) and arrays.ndim and len(arrays) and not args and not options:
+            return arrays.copy()
+        return stack(arrays, *args, **options)
+
+    return stacked
+
 
 def read_metafile(path: Path) -> dict[str, Any]:
     """By the toolkit's own reader.
