@@ -125,7 +125,8 @@ def proposal_row(groups: int, types: int, trials: int) -> dict[str, Any]:
     limits = Limits(world.budget_ms)
     context = Context(
         world.space, limits, GroupPrior(world.graph, world.parts),
-        lambda candidate: world.truth.cheap_px2(world.chosen(candidate)), 0.1, 0.25, 60,
+        lambda candidate: world.truth.cheap_px2(world.chosen(candidate)), 0.1, 0.25,
+        planned=60,
     )  # fmt: skip
     engine, rng = Engine(context), np.random.default_rng(0)
     drawn = [(0,) * groups, (types - 1,) * groups, *(tuple(rng.integers(0, types, groups)) for _ in range(trials - 2))]
