@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,28 @@ class Store:
         self.rows[chosen] = row
         with self._path.open("a") as out:
             out.write(json.dumps([list(chosen), row]) + "\n")
+
+
+def complete(
+    store: Store, wanted: Sequence[Chosen], measure: Callable[[Chosen], list[float]], *, limit: int, every: int
+) -> bool:
+    """Measure what the store has not; False when that stopped after ``limit`` rows (0: no limit).
+
+    Args:
+        every: rows between two words on how far it is.
+    """
+    start, fresh = time.monotonic(), 0
+    for chosen in wanted:
+        if chosen in store.rows:
+            continue
+        if limit and fresh == limit:
+            return False
+        store.add(chosen, measure(chosen))
+        fresh += 1
+        if fresh % every == 0:
+            pace = (time.monotonic() - start) / fresh
+            print(f"{len(store.rows)}/{len(wanted)}, {pace:.2f} s each", file=sys.stderr, flush=True)
+    return True
 
 
 def read(path: Path, made_of: dict[str, Any]) -> dict[Chosen, list[float]]:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -64,17 +63,8 @@ def record(network: Network, out: Path, limit: int) -> None:
     if network.recipe.stages:
         wanted = _ordered(network.frame)
     store = lines.Store(out.with_suffix(".jsonl"), network.made_of)
-    start, fresh = time.monotonic(), 0
-    for chosen in wanted:
-        if chosen in store.rows:
-            continue
-        if limit and fresh == limit:
-            return
-        store.add(chosen, network.measure(chosen))
-        fresh += 1
-        if fresh % 25 == 0:
-            pace = (time.monotonic() - start) / fresh
-            print(f"{len(store.rows)}/{len(wanted)}, {pace:.2f} s each", file=sys.stderr, flush=True)
+    if not lines.complete(store, wanted, network.measure, limit=limit, every=25):
+        return
     path = out.with_suffix(".npz")
     rows = {**lines.unpack(path, network.made_of), **store.rows}
     lines.pack(path, rows, network.made_of, **network.prior())

@@ -23,7 +23,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -105,20 +104,16 @@ def record(bench: Workbench, out: Path, limit: int) -> None:
     wanted = list(product(*map(range, frame.counts)))
     few = FewPhotographs(bench.scorer, bench.calibration, cache=None, threads=1)
     faces = np.bincount(bench.scorer.reference.image, minlength=len(bench.evaluation))
-    start, fresh = time.monotonic(), 0
-    for chosen in wanted:
-        if chosen in store.rows:
-            continue
-        if limit and fresh == limit:
-            return
+
+    def measure(chosen: lines.Chosen) -> list[float]:
         candidate = space.at(frame.point(np.array(chosen)))
         latency_ms = cost.estimate(candidate, graph.assign(candidate)).total_ms
         row = row_of(bench.evaluator.evaluate(candidate), latency_ms, few(candidate), faces)
-        store.add(chosen, row)
-        shutil.rmtree(toolchain.engine.cache / "built", ignore_errors=True)  # the line says it all
-        fresh += 1
-        pace = (time.monotonic() - start) / fresh
-        _say(f"{len(store.rows)}/{len(wanted)} {chosen}: {row[0]:.2f} ms, {row[1]:.4g} px2; {pace:.1f} s each")
+        shutil.rmtree(toolchain.engine.cache / "built", ignore_errors=True)  # the row says it all
+        return row
+
+    if not lines.complete(store, wanted, measure, limit=limit, every=1):
+        return
     pack(out.with_suffix(".npz"), {chosen: store.rows[chosen] for chosen in wanted}, made_of, {
         **prior(bench, frame, cost, ["int16"]), "few": COUNT, "faces": int(faces.sum()),
     })  # fmt: skip

@@ -69,6 +69,14 @@ def outputs(simulator: Simulator, candidate: Candidate) -> dict[str, np.ndarray]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+@st.composite
+def neighbours(draw: st.DrawFn, space: SearchSpace) -> tuple[str, Candidate, Candidate]:
+    """A parameter, and two candidates that differ in no other."""
+    point = {name: draw(st.sampled_from(choices)) for name, choices in space.dimensions.items()}
+    name = draw(st.sampled_from([n for n, c in space.dimensions.items() if len(c) > 1]))
+    return name, space.at(point), space.at({**point, name: draw(st.sampled_from(space.dimensions[name]))})
+
+
 def identity(simulator: Simulator, candidate: Candidate) -> str:
     graph = simulator._graph
     return delivered(graph, simulator.plan(candidate, graph.assign(candidate)))
@@ -80,10 +88,7 @@ def test_candidates_of_one_identity_give_the_same_numbers_to_the_bit(
     simulated: tuple[Simulator, SearchSpace], data: st.DataObject
 ) -> None:
     simulator, space = simulated
-    point = {name: data.draw(st.sampled_from(choices)) for name, choices in space.dimensions.items()}
-    name = data.draw(st.sampled_from([n for n, c in space.dimensions.items() if len(c) > 1]))
-    other = {**point, name: data.draw(st.sampled_from(space.dimensions[name]))}
-    one, two = space.at(point), space.at(other)
+    name, one, two = data.draw(neighbours(space))
     same = identity(simulator, one) == identity(simulator, two)
     left, right = outputs(simulator, one), outputs(simulator, two)
     if same:
@@ -149,11 +154,8 @@ def test_snpe_candidates_are_twins_exactly_where_the_tools_are_given_the_same(
     snpe: tuple[SnpeToolchain, SearchSpace], data: st.DataObject
 ) -> None:
     toolchain, space = snpe
-    point = {name: data.draw(st.sampled_from(choices)) for name, choices in space.dimensions.items()}
-    name = data.draw(st.sampled_from([n for n, c in space.dimensions.items() if len(c) > 1]))
-    other = {**point, name: data.draw(st.sampled_from(space.dimensions[name]))}
     identities, given_words = [], []
-    for candidate in (space.at(point), space.at(other)):
+    for candidate in data.draw(neighbours(space))[1:]:
         identities.append(Twins(toolchain.identity)(candidate))
         if identities[-1] is None:
             with pytest.raises(CandidateError):
